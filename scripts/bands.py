@@ -1,0 +1,15 @@
+"""Add up heat per frequency band: python scripts/bands.py"""
+
+import hydra
+from edge import one_line_errors, run_stage
+from omegaconf import DictConfig
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@one_line_errors
+def main(cfg: DictConfig) -> None:
+    run_stage(cfg, "bands")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""Cut 16 kHz audio into log-mel frames: python scripts/features.py front_end=logmel64"""
+
+import hydra
+from edge import one_line_errors, run_stage
+from omegaconf import DictConfig
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@one_line_errors
+def main(cfg: DictConfig) -> None:
+    run_stage(cfg, "features")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,17 @@
+"""Run every stage: python scripts/run.py dataset=sprsound2022 dataset.root=DIR task=adventitious"""
+
+import hydra
+from edge import one_line_errors, settings_of
+from omegaconf import DictConfig
+
+from respcam.stages.pipeline import Pipeline
+
+
+@hydra.main(version_base="1.3", config_path="../conf", config_name="config")
+@one_line_errors
+def main(cfg: DictConfig) -> None:
+    print(Pipeline(settings_of(cfg)).run_all())
+
+
+if __name__ == "__main__":
+    main()

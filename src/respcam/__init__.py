@@ -1,0 +1,1 @@
+"""respcam: which frequencies does a respiratory-sound classifier listen to?"""

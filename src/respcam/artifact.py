@@ -1,0 +1,188 @@
+"""Finished work on disk: named by a digest of what went in, complete or absent, never half there."""
+
+import hashlib
+import json
+import logging
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, is_dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+log = logging.getLogger(__name__)
+
+LIBRARIES = ("respcam", "numpy", "pandas", "scikit-learn", "soundfile", "soxr", "torch", "torchaudio", "timm")
+
+
+def canonical(value: Any) -> str:
+    """Write plain data or a dataclass as JSON that is the same for equal content."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=True, allow_nan=False
+    )
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no canonical form: {value!r}")
+
+
+def digest_of(value: Any) -> str:
+    """SHA-256 (64 hex digits) of the canonical JSON of plain data or a dataclass."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 (64 hex digits) of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write a UTF-8 text file so that a reader sees the old content or the new, never a part."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8", newline="\n")
+    partial.replace(path)
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """The identity of one stage's output, known before any of the work is done.
+
+    The digest is SHA-256 over canonical {stage, schema, settings, inputs, seed}. Two artifacts
+    with the same digest are interchangeable; a changed setting is another artifact.
+
+    Parameters
+    ----------
+    store : Path
+        Folder of all artifacts; this one lies in ``store/stage/<first 16 digits of the digest>``.
+    stage : str
+    schema : int
+        Version of the stage's output; raised when the same settings give other content.
+    settings : mapping
+        Everything that the user set and the output depends on (dataclasses or plain data).
+    inputs : mapping of str to str
+        Digest of each input, by name.
+    seed : int, optional
+    title : str
+        For output that people open: ``store/<title>-<first 8 digits>`` instead.
+    """
+
+    store: Path
+    stage: str
+    schema: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    title: str = ""
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the digest covers."""
+        return {
+            "stage": self.stage,
+            "schema": self.schema,
+            "settings": json.loads(canonical(self.settings)),
+            "inputs": dict(self.inputs),
+            "seed": self.seed,
+        }
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the identity, 64 hex digits."""
+        return digest_of(self.identity)
+
+    @property
+    def folder(self) -> Path:
+        """Where the finished artifact lies."""
+        if self.title:
+            return self.store / f"{self.title}-{self.digest[:8]}"
+        return self.store / self.stage / self.digest[:16]
+
+    @property
+    def is_finished(self) -> bool:
+        """True once the whole output is there."""
+        return (self.folder / "provenance.json").is_file()
+
+    def require(self) -> Path:
+        """Return the folder of a finished artifact.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the stage has not run with these settings; the message names the command.
+        """
+        if not self.is_finished:
+            raise FileNotFoundError(
+                f"{self.stage}: no output for these settings under {self.store / self.stage}; "
+                f"run scripts/{self.stage}.py with the same overrides first, or scripts/run.py for all stages"
+            )
+        return self.folder
+
+    @contextmanager
+    def building(self) -> Iterator[Path | None]:
+        """Hold the artifact's lock and hand out the folder to fill, or None where nothing is to do.
+
+        The folder keeps its name between attempts, so a stage that was killed finds what it had
+        written. When the block ends without an error, ``provenance.json`` is written last and the
+        folder gets its final name. Another process that needs the same artifact waits at the lock.
+        """
+        self.folder.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(f"{self.folder}.lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            log.info("%s: another process is at work on %s; waiting", self.stage, self.folder.name)
+            lock.acquire()
+        try:
+            if self.is_finished:
+                log.info("%s: already done, nothing recomputed (%s)", self.stage, self.folder)
+                yield None
+                return
+            partial = self.folder.with_name(f"{self.folder.name}.partial")
+            if partial.exists():
+                log.info("%s: resuming what an earlier attempt left in %s", self.stage, partial)
+            partial.mkdir(exist_ok=True)
+            started = datetime.now(UTC)
+            yield partial
+            provenance = {**self.identity, "digest": self.digest, **surroundings(started)}
+            write_atomically(partial / "provenance.json", json.dumps(provenance, indent=2) + "\n")
+            partial.replace(self.folder)
+            log.info("%s: done in %.1f s (%s)", self.stage, provenance["duration_s"], self.folder)
+        finally:
+            lock.release()
+
+
+def surroundings(started: datetime) -> dict[str, Any]:
+    """Describe when, where and with which versions something was made (not part of any digest)."""
+    now = datetime.now(UTC)
+    return {
+        "git": git_state(),
+        "libraries": {name: version(name) for name in LIBRARIES},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "started": started.isoformat(timespec="seconds"),
+        "finished": now.isoformat(timespec="seconds"),
+        "duration_s": round((now - started).total_seconds(), 3),
+    }
+
+
+def git_state() -> dict[str, Any] | None:
+    """Commit and dirty flag of the checkout that this code runs from; None outside a checkout."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return {"commit": git("rev-parse", "HEAD"), "is_dirty": bool(git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,140 @@
+"""Foreign audio in, 16 kHz mono out."""
+
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile as sf
+import soxr
+
+GAIN_POLICIES = ("none", "rms", "peak")
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """How any recording becomes one waveform.
+
+    Parameters
+    ----------
+    sample_rate_hz : int
+        Rate of the output.
+    quality : str
+        soxr quality: QQ, LQ, MQ, HQ or VHQ.
+    gain : str
+        none (levels as recorded), rms or peak. The 0.01 floor of the log-mel is not
+        gain-free, so this decides how much of a picture lies on the floor.
+    target_db : float <= 0
+        Level in dB re full scale that rms or peak brings each recording to.
+    """
+
+    sample_rate_hz: int = 16_000
+    quality: str = "HQ"
+    gain: str = "none"
+    target_db: float = -20.0
+
+    def __post_init__(self) -> None:
+        if self.sample_rate_hz < 1000:
+            raise ValueError(f"audio.sample_rate_hz is {self.sample_rate_hz}; expected at least 1000 Hz")
+        if self.quality not in ("QQ", "LQ", "MQ", "HQ", "VHQ"):
+            raise ValueError(f"audio.quality is {self.quality!r}; expected QQ, LQ, MQ, HQ or VHQ")
+        if self.gain not in GAIN_POLICIES:
+            raise ValueError(f"audio.gain is {self.gain!r}; expected one of {', '.join(GAIN_POLICIES)}")
+        if self.target_db > 0:
+            raise ValueError(f"audio.target_db is {self.target_db}; expected at most 0 dB re full scale")
+
+
+def read_mono(path: Path) -> tuple[np.ndarray, int]:
+    """Decode an audio file of any format, width, rate and channel count that soundfile knows.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    waveform : float32 [shape=(n_samples,)]
+        Mean of the channels; full scale is 1.
+    sample_rate_hz : int
+
+    Raises
+    ------
+    ValueError
+        If the content is unusable; the message starts with one of the words empty, not_audio,
+        truncated, zero_length, not_finite, silent.
+    OSError
+        If the file cannot be read at all.
+    """
+    if path.stat().st_size == 0:
+        raise ValueError("empty: the file has 0 bytes")
+    n_missing_bytes = _wav_bytes_missing(path)
+    if n_missing_bytes:
+        raise ValueError(f"truncated: the WAV header announces {n_missing_bytes} bytes more than the file has")
+    try:
+        with sf.SoundFile(path) as file:
+            n_announced, sample_rate_hz = file.frames, file.samplerate
+            channels = file.read(dtype="float32", always_2d=True)
+    except sf.LibsndfileError as error:
+        raise ValueError(f"not_audio: {error.error_string.rstrip('.')}") from error
+    if len(channels) < n_announced:
+        raise ValueError(f"truncated: {len(channels)} of {n_announced} samples could be decoded")
+    if not len(channels):
+        raise ValueError("zero_length: the file has a header and no samples")
+    n_bad = int(np.count_nonzero(~np.isfinite(channels).all(axis=1)))
+    if n_bad:
+        raise ValueError(f"not_finite: {n_bad} of {len(channels)} samples are NaN or infinite")
+    waveform = channels.mean(axis=1, dtype=np.float32)
+    if np.ptp(waveform) == 0:
+        raise ValueError(f"silent: all {len(waveform)} samples are {waveform[0]:g}")
+    return waveform, sample_rate_hz
+
+
+def _wav_bytes_missing(path: Path) -> int:
+    """Bytes that a RIFF file's data chunk announces beyond the end of the file.
+
+    libsndfile shortens such a recording without a word. Streams written without a known
+    length announce 0xFFFFFFFF or nothing, and are left to the decoder.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(12)
+        if head[:4] != b"RIFF" or head[8:12] != b"WAVE":
+            return 0
+        while len(chunk := file.read(8)) == 8:
+            name, n_bytes = chunk[:4], struct.unpack("<I", chunk[4:])[0]
+            if name == b"data":
+                return 0 if n_bytes >= 0xFFFFFF00 else max(0, file.tell() + n_bytes - size)
+            file.seek(n_bytes + n_bytes % 2, 1)
+    return 0
+
+
+def resample(waveform: np.ndarray, from_hz: int, settings: AudioSettings) -> np.ndarray:
+    """Bring a waveform to the common rate (soxr) and level.
+
+    Parameters
+    ----------
+    waveform : float32 [shape=(n_samples,)]
+    from_hz : int
+    settings : AudioSettings
+
+    Returns
+    -------
+    float32 [shape=(ceil(n_samples * settings.sample_rate_hz / from_hz),)]
+        Up to one sample more or less at uneven ratios.
+    """
+    out = waveform
+    if from_hz != settings.sample_rate_hz:
+        out = soxr.resample(waveform, from_hz, settings.sample_rate_hz, quality=settings.quality)
+    if settings.gain == "none" or not len(out):
+        return out
+    level = np.sqrt(np.mean(np.square(out, dtype=np.float64))) if settings.gain == "rms" else np.abs(out).max()
+    if level == 0:
+        return out
+    return (out * (10 ** (settings.target_db / 20) / level)).astype(np.float32)
+
+
+def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
+    """Write mono 32-bit float WAV: exact, and nothing above full scale is clipped."""
+    partial = path.with_name(f".{path.name}.partial")
+    sf.write(partial, waveform, sample_rate_hz, format="WAV", subtype="FLOAT")
+    partial.replace(path)

@@ -1,0 +1,209 @@
+"""Figures of a report. They show what was computed and compute nothing new."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+BLUE, ORANGE, GREY = "#2b6ca3", "#d9822b", "#8a8a8a"
+
+
+def training_curves(history: pd.DataFrame) -> Figure:
+    """Losses and validation AUROC over epochs, with the epoch that was chosen.
+
+    Parameters
+    ----------
+    history : DataFrame
+        ``epoch, train_loss, validation_loss, validation_auroc, is_best``.
+    """
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    loss, area = figure.subplots(1, 2)
+    loss.plot(history["epoch"], history["train_loss"], color=BLUE, label="train")
+    loss.plot(history["epoch"], history["validation_loss"], color=ORANGE, label="validation patients")
+    loss.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
+    area.plot(history["epoch"], history["validation_auroc"], color=ORANGE, label="validation patients")
+    area.set(xlabel="epoch", ylabel="AUROC", title="AUROC")
+    chosen = history.loc[history["is_best"], "epoch"].iloc[0]
+    for axes in (loss, area):
+        axes.axvline(chosen, color=GREY, linestyle=":", label=f"chosen: epoch {chosen}")
+        axes.legend(fontsize=8)
+    return figure
+
+
+def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
+    """Confusion matrix: counts, coloured by the share of each true class.
+
+    Parameters
+    ----------
+    matrix : int [shape=(true class, predicted class)]
+    class_names : sequence of str
+    title : str
+    """
+    n = len(class_names)
+    figure = Figure(figsize=(2.2 + 0.9 * n, 1.6 + 0.8 * n), layout="constrained")
+    axes = figure.subplots()
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(matrix):
+        colour = "white" if share[row, column] > 0.6 else "black"
+        text = f"{count}\n{share[row, column]:.0%}"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=9)
+    axes.set_xticks(range(n), class_names, rotation=30, ha="right")
+    axes.set_yticks(range(n), class_names)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    return figure
+
+
+def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> Figure:
+    """Heat per band as a ratio to uniform, one panel per class, on a Hz axis.
+
+    Parameters
+    ----------
+    band_heat : DataFrame
+        Rows of one part: ``target_class, scope, lower_hz, centre_hz, upper_hz, ratio, ratio_low,
+        ratio_high``.
+    mark_hz : float
+        Drawn as a vertical line.
+    title : str
+    """
+    classes = list(dict.fromkeys(band_heat["target_class"]))
+    figure = Figure(figsize=(8, 0.7 + 2.3 * len(classes)), layout="constrained")
+    panels = figure.subplots(len(classes), 1, sharex=True, squeeze=False)[:, 0]
+    for axes, name in zip(panels, classes, strict=True):
+        own = band_heat[band_heat["target_class"] == name]
+        bands, groups = own[own["scope"] == "band"], own[own["scope"] == "group"]
+        axes.bar(
+            groups["lower_hz"],
+            groups["ratio"],
+            width=groups["upper_hz"] - groups["lower_hz"],
+            align="edge",
+            color=BLUE,
+            alpha=0.25,
+            edgecolor="white",
+            label="group of Hz",
+        )
+        axes.plot(bands["centre_hz"], bands["ratio"], color=BLUE, marker=".", markersize=3, label="mel band")
+        axes.fill_between(
+            bands["centre_hz"].astype(float),
+            bands["ratio_low"].astype(float),
+            bands["ratio_high"].astype(float),
+            color=BLUE,
+            alpha=0.3,
+            linewidth=0,
+            label="95 % interval over patients",
+        )
+        axes.axhline(1, color=GREY, linestyle="--", label="uniform heat")
+        axes.axvline(mark_hz, color=ORANGE, linestyle="-", label=f"{mark_hz:g} Hz")
+        axes.set(ylabel="heat / uniform", title=f"heat for class {name}", ylim=(0, None))
+    panels[0].legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.35))
+    panels[-1].set(xlabel="frequency (Hz)", xlim=(0, max(2000, band_heat["upper_hz"].max())))
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+@dataclass(frozen=True)
+class Example:
+    """One unit for the gallery.
+
+    Attributes
+    ----------
+    title : str
+    log_mel : float32 [shape=(all bands, frame)]
+    heat : float32 [shape=(all bands, frame)]
+        Raw; NaN where no band was fed to the model.
+    start_s : float
+        Time of the first frame in the recording.
+    """
+
+    title: str
+    log_mel: np.ndarray
+    heat: np.ndarray
+    start_s: float
+
+
+def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> Figure:
+    """Spectrograms above the same spectrograms with heat laid over; one heat scale for all.
+
+    Parameters
+    ----------
+    examples : sequence of Example
+    edges_hz : float64 [shape=(band, 3)]
+        Lower edge, centre, upper edge of each band.
+    hop_s : float
+    """
+    figure = Figure(figsize=(11, 2.5 * len(examples)), layout="constrained")
+    panels = figure.subplots(len(examples), 2, squeeze=False)
+    border_hz = np.concatenate([[edges_hz[0, 0]], (edges_hz[:-1, 1] + edges_hz[1:, 1]) / 2, [edges_hz[-1, 2]]])
+    top = max(float(np.nanmax(example.heat, initial=0)) for example in examples) or 1.0
+    mesh = None
+    for (plain, laid_over), example in zip(panels, examples, strict=True):
+        time_s = example.start_s + hop_s * np.arange(example.log_mel.shape[1] + 1)
+        for axes in (plain, laid_over):
+            axes.pcolormesh(time_s, border_hz, example.log_mel, cmap="gray_r", rasterized=True)
+            axes.set(xlabel="time (s)", ylabel="frequency (Hz)")
+        mesh = laid_over.pcolormesh(
+            time_s, border_hz, example.heat, cmap=_heat_colours(), vmin=0, vmax=top, rasterized=True
+        )
+        is_cut = np.isnan(example.heat).all(axis=1)
+        for band in np.flatnonzero(is_cut):
+            laid_over.axhspan(border_hz[band], border_hz[band + 1], color="#dddddd", zorder=3)
+        plain.set_title(example.title, fontsize=9, loc="left")
+        laid_over.set_title("with heat" + (" (grey: not fed to the model)" if is_cut.any() else ""), fontsize=9)
+    if mesh is not None:
+        figure.colorbar(mesh, ax=panels[:, 1], label="raw Grad-CAM heat, one scale for all", shrink=0.6)
+    return figure
+
+
+def _heat_colours() -> ListedColormap:
+    """Transparent where there is no heat, dark red where there is most."""
+    steps = np.linspace(0, 1, 256)
+    colours = np.stack([0.55 + 0.45 * (1 - steps), 0.75 * (1 - steps), 0 * steps, 0.85 * steps**0.7], axis=1)
+    return ListedColormap(colours)
+
+
+def metric_intervals(table: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+    """Point and interval of each metric, one row per run.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``run`` and, per metric, ``<metric>, <metric>_low, <metric>_high``.
+    metrics : sequence of str
+    """
+    figure = Figure(figsize=(2.3 * len(metrics) + 1.5, 1.1 + 0.32 * len(table)), layout="constrained")
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    rows = np.arange(len(table))
+    for axes, metric in zip(panels, metrics, strict=True):
+        value, low, high = (table[f"{metric}{end}"].astype(float) for end in ("", "_low", "_high"))
+        axes.errorbar(value, rows, xerr=[value - low, high - value], fmt="o", color=BLUE, capsize=3, markersize=4)
+        axes.set(title=metric.replace("_", " "), ylim=(len(table) - 0.5, -0.5))
+        axes.title.set_fontsize(9)
+        axes.grid(axis="x", color="#dddddd")
+    panels[0].set_yticks(rows, table["run"], fontsize=8)
+    return figure
+
+
+def profiles_together(profiles: dict[str, pd.DataFrame], mark_hz: float, title: str) -> Figure:
+    """Band profiles of several runs in one picture.
+
+    Parameters
+    ----------
+    profiles : dict of run name to DataFrame
+        Rows of scope band for one part and class: ``centre_hz, ratio, ratio_low, ratio_high``.
+    mark_hz : float
+    title : str
+    """
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    axes = figure.subplots()
+    for name, bands in profiles.items():
+        (line,) = axes.plot(bands["centre_hz"], bands["ratio"], label=name)
+        low, high = bands["ratio_low"].astype(float), bands["ratio_high"].astype(float)
+        axes.fill_between(bands["centre_hz"], low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    axes.axhline(1, color=GREY, linestyle="--", label="uniform heat")
+    axes.axvline(mark_hz, color=ORANGE, label=f"{mark_hz:g} Hz")
+    axes.set(xlabel="frequency (Hz)", ylabel="heat / uniform", title=title, ylim=(0, None))
+    axes.legend(fontsize=8)
+    return figure

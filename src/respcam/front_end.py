@@ -1,0 +1,147 @@
+"""Waveform to log-mel frames, framed exactly: no centring, no padding."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torchaudio
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """Settings of the log-mel front end.
+
+    The framing is that of the VGGish front end (Hershey et al. 2017, arXiv 1609.09430):
+    periodic Hann window, magnitude spectrum, HTK mel triangles, ``log(mel + offset)``.
+
+    Parameters
+    ----------
+    sample_rate_hz : int
+    window_samples, hop_samples : int
+        400 and 160 are 25 ms and 10 ms at 16 kHz.
+    n_fft : int
+        Points of the FFT, at least the window. At 512 points 23 of the 64 filters between 100
+        and 2000 Hz rest on one bin; at 1024 each has at least two.
+    n_bands : int
+    f_min_hz, f_max_hz : float
+    log_offset : float
+        Added to the mel magnitude before the logarithm: the floor of the picture.
+    """
+
+    sample_rate_hz: int = 16_000
+    window_samples: int = 400
+    hop_samples: int = 160
+    n_fft: int = 1024
+    n_bands: int = 64
+    f_min_hz: float = 100.0
+    f_max_hz: float = 2000.0
+    log_offset: float = 0.01
+
+    def __post_init__(self) -> None:
+        for name in ("window_samples", "hop_samples", "n_bands", "log_offset"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"front_end.{name} is {getattr(self, name)}; expected more than 0")
+        if self.n_fft < self.window_samples:
+            raise ValueError(
+                f"front_end.n_fft is {self.n_fft}; expected at least the window of {self.window_samples} samples"
+            )
+        if not 0 <= self.f_min_hz < self.f_max_hz <= self.sample_rate_hz / 2:
+            raise ValueError(
+                f"front_end.f_min_hz, f_max_hz are {self.f_min_hz:g}, {self.f_max_hz:g}; expected "
+                f"0 <= f_min_hz < f_max_hz <= {self.sample_rate_hz / 2:g} Hz, half the sample rate"
+            )
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames per second."""
+        return self.sample_rate_hz / self.hop_samples
+
+    @property
+    def floor(self) -> float:
+        """Log-mel of digital silence, in nat."""
+        return float(np.log(self.log_offset))
+
+
+def n_frames(n_samples: int, settings: FrontEnd) -> int:
+    """Whole windows in a waveform: 96 frames of 400 with hop 160 need 15 600 samples."""
+    return max(0, 1 + (n_samples - settings.window_samples) // settings.hop_samples)
+
+
+def mel_matrix(settings: FrontEnd) -> torch.Tensor:
+    """Triangular mel filters, HTK scale, peak 1.
+
+    Returns
+    -------
+    float32 [shape=(n_fft // 2 + 1, n_bands)]
+    """
+    return torchaudio.functional.melscale_fbanks(
+        settings.n_fft // 2 + 1,
+        settings.f_min_hz,
+        settings.f_max_hz,
+        settings.n_bands,
+        settings.sample_rate_hz,
+        norm=None,
+        mel_scale="htk",
+    )
+
+
+def band_edges_hz(settings: FrontEnd) -> np.ndarray:
+    """Lower edge, centre and upper edge of each triangle (HTK: mel = 2595 log10(1 + Hz / 700)).
+
+    Returns
+    -------
+    float64 [shape=(n_bands, 3)], in Hz
+    """
+    low, high = (2595 * np.log10(1 + f / 700) for f in (settings.f_min_hz, settings.f_max_hz))
+    points_hz = 700 * (10 ** (np.linspace(low, high, settings.n_bands + 2) / 2595) - 1)
+    return np.stack([points_hz[:-2], points_hz[1:-1], points_hz[2:]], axis=1)
+
+
+def bins_per_band(settings: FrontEnd) -> np.ndarray:
+    """FFT bins with a weight above zero in each filter; fewer than two make a band a copy or empty.
+
+    Returns
+    -------
+    int64 [shape=(n_bands,)]
+    """
+    return (mel_matrix(settings) > 0).sum(dim=0).numpy()
+
+
+class LogMel:
+    """Log-mel front end with its window and filters made once.
+
+    Parameters
+    ----------
+    settings : FrontEnd
+    device : str or torch.device
+    """
+
+    def __init__(self, settings: FrontEnd, device: str | torch.device = "cpu"):
+        self.settings = settings
+        self.window = torch.hann_window(settings.window_samples, periodic=True, device=device)
+        matrix = mel_matrix(settings)
+        used = torch.nonzero(matrix.sum(dim=1)).flatten()
+        self.first_bin, self.end_bin = int(used[0]), int(used[-1]) + 1
+        self.filters = matrix[self.first_bin : self.end_bin].to(device)
+
+    def __call__(self, waveform: np.ndarray | torch.Tensor) -> torch.Tensor:
+        """Compute log-mel frames.
+
+        Parameters
+        ----------
+        waveform : float32 [shape=(n_samples,)]
+            At ``settings.sample_rate_hz``; full scale is 1.
+
+        Returns
+        -------
+        float32 [shape=(frame, band)], in nat
+            ``log(|rfft(frame * hann)| @ filters + log_offset)``; no frame where the waveform is
+            shorter than a window.
+        """
+        settings = self.settings
+        samples = torch.as_tensor(waveform, dtype=torch.float32, device=self.window.device)
+        if len(samples) < settings.window_samples:
+            return samples.new_empty((0, settings.n_bands))
+        frames = samples.unfold(0, settings.window_samples, settings.hop_samples) * self.window
+        spectrum = torch.fft.rfft(frames, n=settings.n_fft)[:, self.first_bin : self.end_bin]
+        return torch.log(spectrum.abs() @ self.filters + settings.log_offset)

@@ -1,0 +1,261 @@
+"""Tables of recordings and of the events in them, and the rules that both must keep."""
+
+import re
+from collections.abc import Collection, Mapping
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+RECORDING_COLUMNS = (
+    "recording_id",
+    "path",
+    "sha256",
+    "sample_rate_hz",
+    "n_samples",
+    "patient_id",
+    "label",
+    "split",
+)
+OPTIONAL_COLUMNS = ("device", "site", "age_years", "sex", "diagnosis")
+EVENT_COLUMNS = ("recording_id", "start_s", "end_s", "label")
+
+#: column -> (pattern that a value must match, what is expected in words). Blank means "not known".
+COLUMN_RULES: Mapping[str, tuple[str, str]] = {
+    "recording_id": (r"[\w.&+-][\w .&+-]*", "letters, digits, '_', '.', '-', '+', '&' or inner spaces"),
+    "sha256": (r"([0-9a-f]{64})?", "64 lower-case hex digits, or blank where it is not known"),
+    "sample_rate_hz": (r"([1-9]\d*)?", "a whole number of Hz such as 44100, or blank"),
+    "n_samples": (r"(\d+)?", "a whole number of samples, or blank"),
+    "patient_id": (r"\S(.*\S)?", "the patient's identifier"),
+    "split": (r"\w+", "a part's name such as train or test"),
+    "age_years": (r"(\d+(\.\d+)?)?", "an age in years such as 3.5, or blank"),
+    "start_s": (r"\d+(\.\d+)?", "seconds from the start of the recording, such as 1.25"),
+    "end_s": (r"\d+(\.\d+)?", "seconds from the start of the recording, such as 1.25"),
+}
+
+
+def read_recordings(path: Path, labels: Collection[str] | None = None) -> pd.DataFrame:
+    """Read and check a table of recordings.
+
+    Parameters
+    ----------
+    path : Path
+        CSV (UTF-8) with at least `RECORDING_COLUMNS`; blank cells mean "not known".
+    labels : collection of str, optional
+        The closed set that every label that is not blank must belong to.
+
+    Returns
+    -------
+    DataFrame
+        One row per recording, all columns text, blank where not known.
+
+    Raises
+    ------
+    ValueError
+        If a rule is broken: the first row that breaks it, the value and what is expected.
+    FileNotFoundError
+        If the file is absent.
+    """
+    table = _read(path)
+    check_recordings(table, path.name, labels)
+    return table
+
+
+def read_events(
+    path: Path, recordings: pd.DataFrame, labels: Collection[str] | None = None
+) -> pd.DataFrame:
+    """Read and check a table of events (or respiratory cycles).
+
+    Parameters
+    ----------
+    path : Path
+        CSV (UTF-8) with `EVENT_COLUMNS`; times in s.
+    recordings : DataFrame
+        The recordings that events may refer to.
+    labels : collection of str, optional
+        The closed set of labels.
+
+    Returns
+    -------
+    DataFrame
+        One row per event; ``start_s`` and ``end_s`` float64 in s, the rest text.
+
+    Raises
+    ------
+    ValueError
+        If a rule is broken: the first row that breaks it, the value and what is expected.
+    """
+    table = _read(path)
+    check_events(table, recordings, path.name, labels)
+    return table.astype({"start_s": float, "end_s": float})
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such manifest; name a CSV file or build one with make_manifest.py")
+    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table the way manifests are kept: UTF-8, LF, comma, no index."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def check_recordings(table: pd.DataFrame, source: str, labels: Collection[str] | None = None) -> None:
+    """Hold a table of recordings against its rules.
+
+    Rules: the columns of `RECORDING_COLUMNS`; values as `COLUMN_RULES` say; unique ids and paths,
+    sorted by id; relative paths that stay inside the root; labels from the closed set.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Text columns.
+    source : str
+        Name of the file, for the message.
+    labels : collection of str, optional
+
+    Raises
+    ------
+    ValueError
+        On the first rule that is broken.
+    """
+    _check_columns(table, RECORDING_COLUMNS, source)
+    _check_values(table, source)
+    _check_labels(table, source, labels, blank_allowed=True)
+    for column in ("recording_id", "path"):
+        repeated = table[column].duplicated()
+        if repeated.any():
+            _fail(table, source, column, repeated, "each value once")
+    if not table["recording_id"].is_monotonic_increasing:
+        unsorted = table["recording_id"] < table["recording_id"].shift(fill_value="")
+        _fail(table, source, "recording_id", unsorted, "rows sorted by recording_id")
+    outside = ~table["path"].map(_stays_inside)
+    if outside.any():
+        _fail(table, source, "path", outside, "a relative path with '/' that stays inside the root")
+
+
+def _stays_inside(path: str) -> bool:
+    parts = PurePosixPath(path).parts
+    return bool(parts) and "\\" not in path and not path.startswith("/") and ".." not in parts
+
+
+def check_events(
+    table: pd.DataFrame, recordings: pd.DataFrame, source: str, labels: Collection[str] | None = None
+) -> None:
+    """Hold a table of events against its rules.
+
+    Rules: the columns of `EVENT_COLUMNS`; times in s with ``end_s`` after ``start_s``; a recording
+    that exists; labels from the closed set, never blank.
+
+    Raises
+    ------
+    ValueError
+        On the first rule that is broken.
+    """
+    _check_columns(table, EVENT_COLUMNS, source)
+    _check_values(table, source)
+    _check_labels(table, source, labels, blank_allowed=False)
+    unknown = ~table["recording_id"].isin(recordings["recording_id"])
+    if unknown.any():
+        _fail(table, source, "recording_id", unknown, "a recording that the manifest lists")
+    reversed_ = table["end_s"].astype(float) <= table["start_s"].astype(float)
+    if reversed_.any():
+        _fail(table, source, "end_s", reversed_, "a time after start_s")
+
+
+def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], source: str) -> None:
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise ValueError(f"{source}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+    if table.empty:
+        raise ValueError(f"{source}: has no rows")
+
+
+def _check_values(table: pd.DataFrame, source: str) -> None:
+    for column in table.columns.intersection(list(COLUMN_RULES)):
+        pattern, expected = COLUMN_RULES[column]
+        wrong = ~table[column].str.fullmatch(pattern)
+        if wrong.any():
+            _fail(table, source, column, wrong, expected)
+
+
+def _check_labels(
+    table: pd.DataFrame, source: str, labels: Collection[str] | None, *, blank_allowed: bool
+) -> None:
+    legal = set(labels) if labels else set(table["label"]) - {""}
+    wrong = ~table["label"].isin(legal | ({""} if blank_allowed else set()))
+    if wrong.any():
+        _fail(table, source, "label", wrong, f"one of {', '.join(sorted(legal))}")
+
+
+def _fail(table: pd.DataFrame, source: str, column: str, wrong: pd.Series, expected: str) -> None:
+    row = int(wrong.to_numpy().argmax())
+    n_wrong = int(wrong.sum())
+    more = f" (and {n_wrong - 1} more rows)" if n_wrong > 1 else ""
+    value = table[column].iloc[row]
+    raise ValueError(f"{source} row {row + 2}: {column} is {value!r}; expected {expected}{more}")
+
+
+def shared_patients(recordings: pd.DataFrame, same_patient_parts: Collection[str] = ()) -> list[str]:
+    """Patients with recordings in more than one part of the ``split`` column.
+
+    Parameters
+    ----------
+    recordings : DataFrame
+    same_patient_parts : collection of str
+        Parts that are published as sharing their patients with train; they do not count.
+
+    Returns
+    -------
+    list of str
+        Patient ids, sorted.
+    """
+    independent = recordings[~recordings["split"].isin(list(same_patient_parts))]
+    n_parts = independent.groupby("patient_id")["split"].nunique()
+    return sorted(n_parts.index[n_parts > 1])
+
+
+def check_patients_apart(
+    recordings: pd.DataFrame,
+    source: str,
+    same_patient_parts: Collection[str] = (),
+    known_shared: Collection[str] = (),
+) -> None:
+    """Refuse a manifest that has a patient in two parts of its split.
+
+    Parameters
+    ----------
+    recordings : DataFrame
+    source : str
+        Name of the file, for the message.
+    same_patient_parts : collection of str
+        Parts that are published as sharing their patients with train.
+    known_shared : collection of str
+        Patients that the published split itself has on both sides.
+
+    Raises
+    ------
+    ValueError
+        With the ids of the patients concerned.
+    """
+    found = sorted(set(shared_patients(recordings, same_patient_parts)) - set(known_shared))
+    if found:
+        raise ValueError(
+            f"{source}: patient {named(found)} in more than one part of split; "
+            "move all recordings of a patient to one part"
+        )
+
+
+def named(items: Collection[str], limit: int = 5) -> str:
+    """Name the first few items and count the rest: ``a, b, c and 4 more``."""
+    shown = list(items)[:limit]
+    rest = len(items) - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest else "")
+
+
+def safe_id(text: str) -> str:
+    """Turn any text into a legal ``recording_id`` (runs of other characters become ``_``)."""
+    return re.sub(r"[^\w.&+-]+", "_", text).strip("_")

@@ -1,0 +1,230 @@
+"""Figures of merit from predictions, with intervals from a bootstrap over patients."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+METRICS = ("sensitivity", "specificity", "score", "balanced_accuracy", "macro_f1", "auroc")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval; None where it is not defined."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True)
+class BootstrapSettings:
+    """Resampling of patients.
+
+    Parameters
+    ----------
+    n_resamples : int
+    seed : int
+    """
+
+    n_resamples: int = 1000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_resamples < 100:
+            raise ValueError(f"bootstrap.n_resamples is {self.n_resamples}; expected at least 100")
+
+
+def patient_weights(patients: np.ndarray, settings: BootstrapSettings) -> np.ndarray:
+    """How often each unit counts in each bootstrap resample of the patients.
+
+    Patients are drawn with replacement; all units of a drawn patient come along, since recordings
+    of one patient are not independent.
+
+    Parameters
+    ----------
+    patients : [shape=(unit,)]
+    settings : BootstrapSettings
+
+    Returns
+    -------
+    int64 [shape=(resample, unit)]
+    """
+    names, patient_of_unit = np.unique(patients, return_inverse=True)
+    rng = np.random.default_rng(settings.seed)
+    draws = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=settings.n_resamples)
+    return draws[:, patient_of_unit]
+
+
+def confusion_matrices(
+    target: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray
+) -> np.ndarray:
+    """Count (true class, predicted class) for each row of weights.
+
+    Parameters
+    ----------
+    target, predicted : int [shape=(unit,)]
+    n_classes : int
+    weights : int [shape=(resample, unit)]
+
+    Returns
+    -------
+    float64 [shape=(resample, true class, predicted class)]
+    """
+    cells = np.eye(n_classes * n_classes)[target * n_classes + predicted]
+    return (weights @ cells).reshape(-1, n_classes, n_classes)
+
+
+def figures_from_confusion(
+    confusion: np.ndarray, normal: int | None, score: str
+) -> dict[str, np.ndarray]:
+    """Compute the figures that need the confusion matrix only.
+
+    Sensitivity: units that are not normal and get their own class, of all that are not normal.
+    Specificity: normal units called normal, of all normal. Score: ``icbhi`` (SE + SP) / 2 (Rocha
+    et al. 2019); ``sprsound`` the mean of that and of the harmonic mean (Zhang et al. 2022).
+    Balanced accuracy: mean recall over the classes that occur. Macro F1: mean over the classes
+    that occur or are predicted.
+
+    Parameters
+    ----------
+    confusion : float64 [shape=(..., true class, predicted class)]
+    normal : int, optional
+        Index of the normal class.
+    score : str
+        icbhi or sprsound.
+
+    Returns
+    -------
+    dict of str to float64 [shape=(...)]
+        NaN where a figure is not defined.
+    """
+    n_true, n_predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
+    hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = hits / n_true
+        f1 = 2 * hits / (n_true + n_predicted)
+        balanced_accuracy, macro_f1 = _mean_of_known(recall), _mean_of_known(f1)
+        if normal is None:
+            unknown = np.full(n_true.shape[:-1], np.nan)
+            sensitivity = specificity = total = unknown
+        else:
+            others = np.arange(n_true.shape[-1]) != normal
+            sensitivity = hits[..., others].sum(axis=-1) / n_true[..., others].sum(axis=-1)
+            specificity = recall[..., normal]
+            average = (sensitivity + specificity) / 2
+            harmonic = 2 * sensitivity * specificity / (sensitivity + specificity)
+            harmonic = np.where(sensitivity + specificity == 0, 0.0, harmonic)
+            total = average if score == "icbhi" else (average + harmonic) / 2
+    return {
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "score": total,
+        "balanced_accuracy": balanced_accuracy,
+        "macro_f1": macro_f1,
+    }
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis, NaN left out; NaN where nothing is known."""
+    is_known = ~np.isnan(values)
+    return np.where(is_known, values, 0).sum(axis=-1) / is_known.sum(axis=-1)
+
+
+def auroc(target: np.ndarray, probability: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Area under the ROC curve; for more than two classes the mean of one against the rest.
+
+    Parameters
+    ----------
+    target : int [shape=(unit,)]
+    probability : float [shape=(unit, class)]
+    weights : int [shape=(unit,)], optional
+
+    Returns
+    -------
+    float
+        Mean over the classes that occur and are not alone; NaN where there is none.
+    """
+    if weights is not None:
+        counts = weights > 0
+        target, probability, weights = target[counts], probability[counts], weights[counts]
+    n_classes = probability.shape[1]
+    areas = [
+        roc_auc_score(target == k, probability[:, k], sample_weight=weights)
+        for k in (range(1, 2) if n_classes == 2 else range(n_classes))
+        if 0 < np.count_nonzero(target == k) < len(target)
+    ]
+    return float(np.mean(areas)) if areas else float("nan")
+
+
+def resampled_figures(
+    target: np.ndarray,
+    probability: np.ndarray,
+    weights: np.ndarray,
+    normal: int | None,
+    score: str,
+) -> dict[str, np.ndarray]:
+    """Compute every figure of `METRICS` for each row of weights.
+
+    Parameters
+    ----------
+    target : int [shape=(unit,)]
+    probability : float [shape=(unit, class)]
+        The class with the highest one is the prediction.
+    weights : int [shape=(resample, unit)]
+        How often each unit counts.
+    normal : int, optional
+    score : str
+
+    Returns
+    -------
+    dict of str to float64 [shape=(resample,)]
+        NaN where a figure is not defined.
+    """
+    predicted = probability.argmax(axis=1)
+    confusion = confusion_matrices(target, predicted, probability.shape[1], weights)
+    figures = figures_from_confusion(confusion, normal, score)
+    figures["auroc"] = np.array([auroc(target, probability, row) for row in weights])
+    return {name: figures[name] for name in METRICS}
+
+
+def evaluate(
+    target: np.ndarray,
+    probability: np.ndarray,
+    patients: np.ndarray,
+    normal: int | None,
+    score: str,
+    settings: BootstrapSettings,
+) -> tuple[np.ndarray, dict[str, Interval]]:
+    """Compute every figure of `METRICS` with its 95 % interval over patients.
+
+    Parameters
+    ----------
+    target : int [shape=(unit,)]
+    probability : float [shape=(unit, class)]
+    patients : [shape=(unit,)]
+    normal : int, optional
+    score : str
+    settings : BootstrapSettings
+
+    Returns
+    -------
+    confusion : int64 [shape=(true class, predicted class)]
+    figures : dict of str to Interval
+        Percentile bootstrap (2.5 %, 97.5 %); resamples in which a figure is not defined do not count.
+    """
+    once = np.ones((1, len(target)), dtype=np.int64)
+    confusion = confusion_matrices(target, probability.argmax(axis=1), probability.shape[1], once)[0]
+    values = resampled_figures(target, probability, once, normal, score)
+    spread = resampled_figures(target, probability, patient_weights(patients, settings), normal, score)
+    figures = {name: interval(float(values[name][0]), spread[name]) for name in METRICS}
+    return confusion.astype(np.int64), figures
+
+
+def interval(value: float, resampled: np.ndarray) -> Interval:
+    """Put a figure beside the 2.5 % and 97.5 % percentiles of its resamples (NaN left out)."""
+    known = resampled[np.isfinite(resampled)]
+    if not np.isfinite(value) or not len(known):
+        return Interval(None, None, None)
+    low, high = np.percentile(known, [2.5, 97.5])
+    return Interval(float(value), float(low), float(high))

@@ -1,0 +1,146 @@
+"""Classifiers of log-mel patches, and the layer that Grad-CAM looks at."""
+
+from dataclasses import dataclass
+
+import timm
+import torch
+from torch import nn
+
+FAMILIES = ("band_cnn", "timm")
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """Which network, and where its heat is taken.
+
+    Parameters
+    ----------
+    family : str
+        band_cnn (ours) or timm.
+    name : str
+        band_cnn, or any CNN of timm such as resnet18.
+    width : int
+        Channels of the first block of band_cnn; doubled three times.
+    dropout : float
+        Before the last linear layer.
+    layer : str, optional
+        Dotted name of the module whose output Grad-CAM uses; None takes the last convolutional
+        stage.
+    """
+
+    family: str = "band_cnn"
+    name: str = "band_cnn"
+    width: int = 16
+    dropout: float = 0.2
+    layer: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.family not in FAMILIES:
+            raise ValueError(f"model.family is {self.family!r}; expected one of {', '.join(FAMILIES)}")
+        if self.width < 1:
+            raise ValueError(f"model.width is {self.width}; expected at least 1 channel")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"model.dropout is {self.dropout}; expected 0 or more and below 1")
+
+
+class BandCNN(nn.Module):
+    """Compact CNN that halves frequency once, so that 64 bands keep 32 rows in the last map.
+
+    Global average pooling and one linear layer follow the last map: there Grad-CAM is the class
+    activation map itself (Zhou et al. 2016, arXiv 1512.04150).
+
+    Parameters
+    ----------
+    n_classes : int
+    width : int
+        Channels of the first block.
+    dropout : float
+    """
+
+    def __init__(self, n_classes: int, width: int = 16, dropout: float = 0.2):
+        super().__init__()
+        self.blocks = nn.Sequential(
+            _block(1, width, kernel=5, stride=(1, 2)),
+            _block(width, 2 * width, kernel=3, stride=(2, 2)),
+            _block(2 * width, 4 * width, kernel=3, stride=(1, 2)),
+            _block(4 * width, 8 * width, kernel=3, stride=(1, 2)),
+        )
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(8 * width, n_classes)
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        """Score patches.
+
+        Parameters
+        ----------
+        patches : float32 [shape=(patch, 1, band, frame)]
+
+        Returns
+        -------
+        float32 [shape=(patch, class)]
+            Scores before softmax.
+        """
+        return self.head(self.dropout(self.blocks(patches).mean(dim=(2, 3))))
+
+
+def _block(n_in: int, n_out: int, kernel: int, stride: tuple[int, int]) -> nn.Sequential:
+    convolution = nn.Conv2d(n_in, n_out, kernel, stride=stride, padding=kernel // 2, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.ReLU())
+
+
+def build(settings: ModelSettings, n_classes: int) -> nn.Module:
+    """Make a network with fresh weights; seed torch before.
+
+    Parameters
+    ----------
+    settings : ModelSettings
+    n_classes : int
+
+    Returns
+    -------
+    nn.Module
+        Maps float32 [shape=(patch, 1, band, frame)] to scores [shape=(patch, class)].
+
+    Raises
+    ------
+    ValueError
+        If timm has no such network or it takes no single-channel picture.
+    """
+    if settings.family == "band_cnn":
+        return BandCNN(n_classes, settings.width, settings.dropout)
+    if not timm.is_model(settings.name):
+        close = timm.list_models(f"*{settings.name}*")[:5]
+        hint = f"; did you mean {', '.join(close)}" if close else ""
+        raise ValueError(f"model.name is {settings.name!r}, which timm {timm.__version__} does not have{hint}")
+    return timm.create_model(
+        settings.name, pretrained=False, in_chans=1, num_classes=n_classes, drop_rate=settings.dropout
+    )
+
+
+def target_layer(model: nn.Module, settings: ModelSettings) -> str:
+    """Name the module whose output Grad-CAM uses.
+
+    Parameters
+    ----------
+    model : nn.Module
+        As made by `build`.
+    settings : ModelSettings
+
+    Returns
+    -------
+    str
+        Dotted name in ``model.named_modules()``.
+
+    Raises
+    ------
+    ValueError
+        If the name is not in the model, or none is known for this network.
+    """
+    name = settings.layer
+    if name is None:
+        stages = getattr(model, "feature_info", None)
+        name = "blocks.3" if isinstance(model, BandCNN) else stages[-1]["module"] if stages else ""
+    if name not in dict(model.named_modules()) or not name:
+        children = ", ".join(child for child, _ in model.named_children())
+        raise ValueError(f"model.layer is {name!r}, which {settings.name} does not have; it has {children}, ...")
+    return name

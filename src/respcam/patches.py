@@ -1,0 +1,102 @@
+"""Patches: stretches of equal length cut from the frames of a recording or an event."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+PAD_RULES = ("repeat", "floor", "none")
+
+
+@dataclass(frozen=True)
+class PatchSettings:
+    """How units are cut.
+
+    Parameters
+    ----------
+    length_frames : int
+        96 frames are 0.96 s at a hop of 10 ms.
+    hop_frames : int
+        Between the starts of neighbouring patches at evaluation.
+    pad : str
+        What a unit shorter than a patch becomes: ``repeat`` plays it again from its start until
+        the patch is full, ``floor`` appends frames of digital silence, ``none`` drops the unit.
+    """
+
+    length_frames: int = 96
+    hop_frames: int = 48
+    pad: str = "repeat"
+
+    def __post_init__(self) -> None:
+        for name in ("length_frames", "hop_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"patches.{name} is {getattr(self, name)}; expected at least 1")
+        if self.pad not in PAD_RULES:
+            raise ValueError(f"patches.pad is {self.pad!r}; expected one of {', '.join(PAD_RULES)}")
+
+
+def patch_starts(n_frames: int, settings: PatchSettings) -> np.ndarray:
+    """First frame of every patch of a unit: every ``hop_frames``, and one that ends with the unit.
+
+    Parameters
+    ----------
+    n_frames : int
+    settings : PatchSettings
+
+    Returns
+    -------
+    int64 [shape=(patch,)]
+        ``[0]`` for a unit shorter than a patch that the rule pads; empty where it is dropped.
+    """
+    if n_frames < settings.length_frames:
+        n_patches = 0 if settings.pad == "none" or n_frames == 0 else 1
+        return np.zeros(n_patches, dtype=np.int64)
+    last = n_frames - settings.length_frames
+    starts = np.arange(0, last + 1, settings.hop_frames)
+    return starts if starts[-1] == last else np.append(starts, last)
+
+
+def padded(frames: np.ndarray, settings: PatchSettings, floor: float) -> np.ndarray:
+    """Bring the frames of a short unit to one patch's length by the stated rule.
+
+    Parameters
+    ----------
+    frames : float32 [shape=(frame, band)]
+        At least one frame; returned as they are where they fill a patch.
+    settings : PatchSettings
+    floor : float
+        Log-mel of digital silence.
+
+    Returns
+    -------
+    float32 [shape=(max(frame, length_frames), band)]
+
+    Raises
+    ------
+    ValueError
+        If there is no frame to repeat.
+    """
+    n_missing = settings.length_frames - len(frames)
+    if n_missing <= 0:
+        return frames
+    if len(frames) == 0:
+        raise ValueError("a unit without frames cannot be padded; drop it")
+    if settings.pad == "repeat":
+        return np.pad(frames, ((0, n_missing), (0, 0)), mode="wrap")
+    return np.pad(frames, ((0, n_missing), (0, 0)), constant_values=floor)
+
+
+def cut(frames: np.ndarray, starts: np.ndarray, length_frames: int) -> np.ndarray:
+    """Cut patches out of a unit.
+
+    Parameters
+    ----------
+    frames : float32 [shape=(frame, band)]
+    starts : int64 [shape=(patch,)]
+        First frame of each patch.
+    length_frames : int
+
+    Returns
+    -------
+    float32 [shape=(patch, band, frame)]
+    """
+    return np.lib.stride_tricks.sliding_window_view(frames, length_frames, axis=0)[starts]

@@ -1,0 +1,41 @@
+"""One self-contained HTML page from tables and pictures."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+ENVIRONMENT = Environment(
+    loader=PackageLoader("respcam", "templates"),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def with_interval(figure: Mapping[str, float | None]) -> str:
+    """Write a figure with its interval: ``0.812 (0.760-0.858)``, or a dash where it is not defined."""
+    if figure["value"] is None:
+        return "\N{EN DASH}"
+    return f"{figure['value']:.3f} ({figure['low']:.3f}\N{EN DASH}{figure['high']:.3f})"
+
+
+def data_uri(png: bytes) -> str:
+    """Inline a PNG picture."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def render(template: str, **content: Any) -> str:
+    """Fill a template of this package (``report.html`` or ``comparison.html``); text is escaped.
+
+    Raises
+    ------
+    jinja2.UndefinedError
+        If the template names something that is not given.
+    """
+    return ENVIRONMENT.get_template(template).render(**content)
+
+
+ENVIRONMENT.filters["with_interval"] = with_interval

@@ -1,0 +1,1 @@
+"""Stages: folders, files, digests and progress around the core."""

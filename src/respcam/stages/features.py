@@ -1,0 +1,196 @@
+"""16 kHz audio to log-mel frames in one array, with an index of where each recording lies."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import soundfile as sf
+import torch
+from joblib import Parallel, delayed
+from tqdm import tqdm
+
+from respcam import front_end
+from respcam.artifact import Artifact
+from respcam.front_end import FrontEnd, LogMel
+from respcam.manifest import named, write_table
+
+log = logging.getLogger(__name__)
+
+SCHEMA = 1
+SHARD_BYTES = 512 * 2**20
+CHUNK_RECORDINGS = 32
+
+
+def plan(store: Path, resampled: Artifact, settings: FrontEnd) -> Artifact:
+    """Name the output before any work is done."""
+    return Artifact(store, "features", SCHEMA, {"front_end": settings}, {"resample": resampled.digest})
+
+
+def run(artifact: Artifact, resampled: Artifact, settings: FrontEnd, workers: int) -> Path:
+    """Compute the log-mel frames of every resampled recording.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        From `plan`.
+    resampled : Artifact
+    settings : FrontEnd
+    workers : int
+        Processes, one torch thread each.
+
+    Returns
+    -------
+    Path
+        Folder with ``mel-*.npy`` (float32 [shape=(frame, band)], at most 512 MiB each),
+        ``index.csv`` (recording_id, shard, first_frame, n_frames) and ``bands.csv`` (band,
+        lower_hz, centre_hz, upper_hz, n_bins).
+
+    Raises
+    ------
+    ValueError
+        If the audio has another rate than the front end expects.
+    """
+    with artifact.building() as partial:
+        if partial is None:
+            return artifact.folder
+        bands = bands_table(settings)
+        announce_weak_bands(bands)
+        audio = resampled.require() / "audio"
+        recordings = pd.read_csv(resampled.folder / "recordings.csv", dtype={"recording_id": str})
+        _check_rate(audio, recordings, settings)
+        index = _lay_out(recordings, settings)
+        if not index["n_frames"].any():
+            raise ValueError(f"features: no recording is as long as one window of {settings.window_samples} samples")
+        with Parallel(n_jobs=workers, return_as="generator_unordered") as pool:
+            bar = tqdm(total=len(index), desc="features", unit="rec")
+            for shard, rows in index.groupby("shard"):
+                _fill(partial / f"mel-{shard:03d}.npy", rows, audio, settings, pool, bar)
+            bar.close()
+        write_table(bands, partial / "bands.csv")
+        write_table(index, partial / "index.csv")
+    return artifact.folder
+
+
+def bands_table(settings: FrontEnd) -> pd.DataFrame:
+    """Edges and centre of every band in Hz, and the FFT bins it rests on."""
+    table = pd.DataFrame(front_end.band_edges_hz(settings), columns=["lower_hz", "centre_hz", "upper_hz"])
+    table.insert(0, "band", range(len(table)))
+    return table.assign(n_bins=front_end.bins_per_band(settings))
+
+
+def announce_weak_bands(bands: pd.DataFrame) -> None:
+    """Warn about filters that rest on one FFT bin or none: those rows are copies or empty."""
+    weak = bands[bands["n_bins"] < 2]
+    if len(weak):
+        log.warning(
+            "features: %d of %d filters rest on fewer than two FFT bins (bands %s, up to %.0f Hz); heat per "
+            "band means nothing there: raise front_end.n_fft",
+            len(weak),
+            len(bands),
+            named([str(band) for band in weak["band"]], limit=30),
+            weak["upper_hz"].max(),
+        )
+
+
+def _check_rate(audio: Path, recordings: pd.DataFrame, settings: FrontEnd) -> None:
+    if recordings.empty:
+        raise ValueError("features: no usable recording; the rejected ones are listed by the resample stage")
+    rate_hz = sf.info(audio / f"{recordings['recording_id'].iloc[0]}.wav").samplerate
+    if rate_hz != settings.sample_rate_hz:
+        raise ValueError(
+            f"front_end.sample_rate_hz is {settings.sample_rate_hz}, but audio.sample_rate_hz made {rate_hz} Hz; "
+            "set both to one value"
+        )
+
+
+def _lay_out(recordings: pd.DataFrame, settings: FrontEnd) -> pd.DataFrame:
+    """Give each recording its place: shards filled in order, no recording across two."""
+    shard_frames = SHARD_BYTES // (4 * settings.n_bands)
+    rows, shard, first = [], 0, 0
+    for name, n_samples in recordings[["recording_id", "n_samples"]].itertuples(index=False):
+        n = front_end.n_frames(n_samples, settings)
+        if first and first + n > shard_frames:
+            shard, first = shard + 1, 0
+        rows.append((name, shard, first, n))
+        first += n
+    return pd.DataFrame(rows, columns=["recording_id", "shard", "first_frame", "n_frames"])
+
+
+def _fill(
+    path: Path, rows: pd.DataFrame, audio: Path, settings: FrontEnd, pool: Parallel, bar: tqdm
+) -> None:
+    """Compute one shard; a shard that is there is whole, since it gets its name last."""
+    if path.is_file():
+        bar.update(len(rows))
+        return
+    partial = path.with_name(f".{path.name}.partial")
+    shape = (int(rows["n_frames"].sum()), settings.n_bands)
+    np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape).flush()
+    chunks = [rows[i : i + CHUNK_RECORDINGS] for i in range(0, len(rows), CHUNK_RECORDINGS)]
+    for n_done in pool(delayed(_fill_chunk)(partial, chunk, audio, settings) for chunk in chunks):
+        bar.update(n_done)
+    partial.replace(path)
+
+
+def _fill_chunk(path: Path, rows: pd.DataFrame, audio: Path, settings: FrontEnd) -> int:
+    torch.set_num_threads(1)
+    log_mel = LogMel(settings)
+    frames = np.lib.format.open_memmap(path, mode="r+")
+    for name, first, n in rows[["recording_id", "first_frame", "n_frames"]].itertuples(index=False):
+        waveform, _ = sf.read(audio / f"{name}.wav", dtype="float32")
+        frames[first : first + n] = log_mel(waveform).numpy()
+    frames.flush()
+    return len(rows)
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """The frames of all recordings, memory-mapped.
+
+    Attributes
+    ----------
+    shards : list of float32 [shape=(frame, band)]
+    index : DataFrame
+        By recording_id: shard, first_frame, n_frames.
+    bands : DataFrame
+    settings : FrontEnd
+    """
+
+    shards: Sequence[np.ndarray]
+    index: pd.DataFrame
+    bands: pd.DataFrame
+    settings: FrontEnd
+
+    @staticmethod
+    def open(folder: Path, settings: FrontEnd) -> "FrameStore":
+        """Map the output of the features stage."""
+        index = pd.read_csv(folder / "index.csv", dtype={"recording_id": str}).set_index("recording_id")
+        shards = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("mel-*.npy"))]
+        return FrameStore(shards, index, pd.read_csv(folder / "bands.csv"), settings)
+
+    @property
+    def edges_hz(self) -> np.ndarray:
+        """Lower edge, centre, upper edge of each band: float64 [shape=(band, 3)]."""
+        return self.bands[["lower_hz", "centre_hz", "upper_hz"]].to_numpy()
+
+    def span(self, recording_id: str, start_s: float, end_s: float) -> tuple[int, int]:
+        """First frame and number of frames of a stretch; NaN times mean the whole recording.
+
+        A frame belongs to the stretch that its first sample lies in.
+        """
+        if recording_id not in self.index.index:
+            return 0, 0
+        n_frames = int(self.index.at[recording_id, "n_frames"])
+        if np.isnan(start_s):
+            return 0, n_frames
+        first = min(int(start_s * self.settings.frame_rate_hz), n_frames)
+        last = min(int(np.ceil(end_s * self.settings.frame_rate_hz)), n_frames)
+        return first, last - first
+
+    def frames(self, recording_id: str, first: int, n_frames: int) -> np.ndarray:
+        """View of some frames of a recording: float32 [shape=(frame, band)]."""
+        shard, offset = self.index.loc[recording_id, ["shard", "first_frame"]]
+        return self.shards[shard][offset + first : offset + first + n_frames]

@@ -1,0 +1,119 @@
+"""All stages of one run, each named before any is computed."""
+
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from respcam.artifact import Artifact
+from respcam.audio import AudioSettings
+from respcam.bands import HzGroups
+from respcam.front_end import FrontEnd
+from respcam.stages import bands, explain, features, report, resample, train
+from respcam.stages.dataset import DatasetSettings, Source, open_dataset
+from respcam.stages.explain import ExplainSettings
+from respcam.stages.report import Upstream
+from respcam.stages.train import TrainSettings
+
+log = logging.getLogger(__name__)
+
+STAGES = ("resample", "features", "train", "explain", "bands", "report")
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Everything that one run is made from.
+
+    Parameters
+    ----------
+    dataset, audio, front_end, trained, explain, hz_groups
+        Settings of the stages; ``trained`` holds task, split, patches, bands, model, training and
+        bootstrap.
+    seed : int
+        Of weights and training order.
+    device : str
+        auto, cpu, cuda, ...
+    workers : int
+        Processes for resample and features; -1 takes every core.
+    store : Path
+        Folder of shared intermediate results.
+    runs : Path
+        Folder of run folders.
+    config : str
+        The composed configuration as YAML, kept beside the results.
+    """
+
+    dataset: DatasetSettings
+    audio: AudioSettings
+    front_end: FrontEnd
+    trained: TrainSettings
+    explain: ExplainSettings
+    hz_groups: HzGroups
+    seed: int
+    device: str
+    workers: int
+    store: Path
+    runs: Path
+    config: str
+
+
+class Pipeline:
+    """The stages of one run."""
+
+    def __init__(self, settings: RunSettings):
+        self.settings = settings
+
+    @cached_property
+    def source(self) -> Source:
+        """The manifest and the state of its files."""
+        return open_dataset(self.settings.dataset, self.settings.store, self.settings.workers)
+
+    @cached_property
+    def artifacts(self) -> dict[str, Artifact]:
+        """The output of each stage, by name: known from settings and inputs alone."""
+        own, store = self.settings, self.settings.store
+        resampled = resample.plan(store, self.source, own.audio)
+        framed = features.plan(store, resampled, own.front_end)
+        trained = train.plan(store, framed, self.source, own.trained, own.seed)
+        explained = explain.plan(store, trained, own.explain, own.trained.model.layer)
+        banded = bands.plan(store, explained, own.hz_groups, own.trained.bootstrap)
+        upstream = Upstream(resampled, framed, trained, explained, banded)
+        description = report.describe(own.dataset.name, own.trained, own.seed)
+        return {**vars(upstream), "report": report.plan(own.runs, upstream, description)}
+
+    def run(self, stage: str) -> Path:
+        """Run one stage, or find it done; those before it must have run.
+
+        Returns
+        -------
+        Path
+            The stage's folder, or the page of the report.
+        """
+        own, of = self.settings, self.artifacts
+        if stage == "resample":
+            return resample.run(of["resample"], self.source, own.audio, own.workers)
+        if stage == "features":
+            return features.run(of["features"], of["resample"], own.front_end, own.workers)
+        if stage == "train":
+            return train.run(of["train"], of["features"], self.source, own.front_end, own.trained, own.device)
+        if stage == "explain":
+            return explain.run(
+                of["explain"], of["train"], of["features"], own.front_end, own.trained, own.explain, own.device
+            )
+        if stage == "bands":
+            return bands.run(of["bands"], of["explain"], of["train"], own.hz_groups, own.trained.bootstrap)
+        upstream = Upstream(*(of[name] for name in STAGES[:-1]))
+        return report.run(
+            of["report"], upstream, own.audio, own.front_end, own.trained, own.hz_groups, own.config
+        )
+
+    def run_all(self) -> Path:
+        """Run every stage that is not done; returns the page of the report."""
+        todo = [stage for stage in STAGES if not self.artifacts[stage].is_finished]
+        if not todo:
+            log.info("all %d stages were done before; nothing recomputed", len(STAGES))
+            return self.artifacts["report"].folder / "report.html"
+        log.info("to do: %s", ", ".join(todo))
+        for stage in STAGES:
+            page = self.run(stage)
+        return page

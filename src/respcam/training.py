@@ -1,0 +1,430 @@
+"""Training on units made of patches, and scoring them."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torchaudio
+from lightning_fabric import Fabric
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
+from tqdm import tqdm
+
+from respcam.metrics import auroc
+from respcam.patches import PatchSettings, cut, padded, patch_starts
+
+log = logging.getLogger(__name__)
+
+POOLINGS = ("mean", "max", "logsumexp")
+BALANCES = ("weights", "sampler", "none")
+
+
+@dataclass(frozen=True)
+class Training:
+    """Settings of the training loop.
+
+    Parameters
+    ----------
+    epochs : int
+        At most; `patience` may end it sooner.
+    batch_units : int
+        Recordings (or events) per step.
+    patches_per_unit : int
+        Patches drawn at random places of each unit per step.
+    learning_rate, weight_decay : float
+        AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+    warmup_epochs : float
+        Linear rise of the learning rate, followed by a cosine to zero.
+    pooling : str
+        How patch scores become the unit's: mean, max or logsumexp over patches, per class.
+    balance : str
+        Against unequal classes: weights (in the loss), sampler (in the draw) or none.
+    label_smoothing : float
+    time_mask_frames, band_mask : int
+        Widest mask of SpecAugment (Park et al. 2019, arXiv 1904.08779); 0 is off.
+    patience : int
+        Epochs without a better validation AUROC after which training ends.
+    precision : str
+        Lightning Fabric's name: 32-true, bf16-mixed, 16-mixed.
+    threads : int
+        torch threads on a CPU.
+    """
+
+    epochs: int = 30
+    batch_units: int = 32
+    patches_per_unit: int = 4
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-2
+    warmup_epochs: float = 1.0
+    pooling: str = "mean"
+    balance: str = "weights"
+    label_smoothing: float = 0.0
+    time_mask_frames: int = 16
+    band_mask: int = 8
+    patience: int = 10
+    precision: str = "32-true"
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_units", "patches_per_unit", "patience", "threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"training.{name} is {getattr(self, name)}; expected at least 1")
+        if self.learning_rate <= 0:
+            raise ValueError(f"training.learning_rate is {self.learning_rate}; expected above 0")
+        if self.pooling not in POOLINGS:
+            raise ValueError(f"training.pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
+        if self.balance not in BALANCES:
+            raise ValueError(f"training.balance is {self.balance!r}; expected one of {', '.join(BALANCES)}")
+
+
+class Units(Dataset):
+    """Recordings or events as stretches of one frame array, cut into patches on demand.
+
+    Parameters
+    ----------
+    frames : list of float32 [shape=(frame, all bands)]
+        Per unit: a view of the frame array, at least one frame.
+    target : int64 [shape=(unit,)]
+    kept : bool [shape=(all bands,)]
+        Bands that the model is fed.
+    settings : PatchSettings
+    floor : float
+        Log-mel of silence, for padding.
+    """
+
+    def __init__(
+        self,
+        frames: list[np.ndarray],
+        target: np.ndarray,
+        kept: np.ndarray,
+        settings: PatchSettings,
+        floor: float,
+    ):
+        self.frames, self.target, self.settings, self.floor = frames, target, settings, floor
+        self.kept = slice(None) if kept.all() else np.flatnonzero(kept)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def of(self, unit: int) -> np.ndarray:
+        """Frames of a unit, short ones padded: float32 [shape=(frame, kept band)]."""
+        return padded(np.asarray(self.frames[unit][:, self.kept]), self.settings, self.floor)
+
+    def grid(self, unit: int) -> np.ndarray:
+        """All patches of a unit at the evaluation hop: float32 [shape=(patch, band, frame)]."""
+        starts = patch_starts(len(self.frames[unit]), self.settings)
+        return cut(self.of(unit), starts, self.settings.length_frames)
+
+    def __getitem__(self, unit: int) -> tuple[np.ndarray, int]:
+        return self.grid(unit), int(self.target[unit])
+
+
+class RandomPatches(Dataset):
+    """A fixed number of patches of each unit at places drawn for one epoch.
+
+    The draw depends on seed, epoch and unit alone, so it is the same after an interruption and
+    for any number of loader processes.
+    """
+
+    def __init__(self, units: Units, n_patches: int, seed: int, epoch: int):
+        self.units, self.n_patches, self.seed, self.epoch = units, n_patches, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __getitem__(self, unit: int) -> tuple[np.ndarray, int]:
+        rng = np.random.default_rng([self.seed, self.epoch, unit])
+        frames, length = self.units.of(unit), self.units.settings.length_frames
+        starts = rng.integers(0, len(frames) - length + 1, self.n_patches)
+        return cut(frames, starts, length), int(self.units.target[unit])
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Mean and standard deviation of each band over the training units.
+
+    Attributes
+    ----------
+    mean, std : float32 [shape=(band,)]
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @staticmethod
+    def fit(units: Units) -> "Scaler":
+        """Compute the scaler over all frames of the units; call it with training units only."""
+        n, total, squares = 0, 0.0, 0.0
+        for unit in range(len(units)):
+            frames = units.of(unit).astype(np.float64)
+            n, total, squares = n + len(frames), total + frames.sum(axis=0), squares + np.square(frames).sum(axis=0)
+        mean = total / n
+        std = np.sqrt(np.maximum(squares / n - np.square(mean), 1e-8))
+        return Scaler(np.float32(mean), np.float32(std))
+
+    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
+        """Scale patches and give them the channel axis that a model expects.
+
+        Parameters
+        ----------
+        patches : float32 [shape=(patch, band, frame)]
+
+        Returns
+        -------
+        float32 [shape=(patch, 1, band, frame)]
+        """
+        mean, std = (torch.from_numpy(values).to(patches.device)[:, None] for values in (self.mean, self.std))
+        return ((patches - mean) / std)[:, None]
+
+
+def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Pool patch scores to the score of their unit.
+
+    Parameters
+    ----------
+    scores : float32 [shape=(..., patch, class)]
+    pooling : str
+        mean, max, or logsumexp (a smooth maximum, minus the log of the number of patches).
+
+    Returns
+    -------
+    float32 [shape=(..., class)]
+    """
+    if pooling == "mean":
+        return scores.mean(dim=-2)
+    if pooling == "max":
+        return scores.amax(dim=-2)
+    return scores.logsumexp(dim=-2) - float(np.log(scores.shape[-2]))
+
+
+def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> Fabric:
+    """Choose the device (auto, cpu, cuda, ...) and make torch repeatable on it.
+
+    Raises
+    ------
+    ValueError
+        If the device is not there.
+    """
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        return Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(f"device is {device!r}, which is not usable here: {error}") from error
+
+
+@torch.inference_mode()
+def predict(
+    model: nn.Module, units: Units, scaler: Scaler, pooling: str, fabric: Fabric, progress: str = ""
+) -> np.ndarray:
+    """Score every unit from all its patches.
+
+    Parameters
+    ----------
+    model : nn.Module
+        On the fabric's device; left in evaluation mode.
+    units : Units
+    scaler : Scaler
+    pooling : str
+    fabric : Fabric
+    progress : str
+        Title of the progress bar; blank shows none.
+
+    Returns
+    -------
+    float32 [shape=(unit, class)]
+        Probabilities (softmax of the pooled scores).
+    """
+    model.eval()
+    pooled = []
+    for batch in tqdm(list(unit_batches(units)), desc=progress, disable=not progress, leave=False):
+        patches = [units.grid(unit) for unit in batch]
+        tensor = fabric.to_device(torch.from_numpy(np.concatenate(patches)))
+        with fabric.autocast():
+            scores = model(scaler(tensor)).float()
+        pooled += [pool(own, pooling) for own in scores.split([len(own) for own in patches])]
+    return torch.stack(pooled).softmax(dim=1).cpu().numpy()
+
+
+def unit_batches(units: Units, n_patches: int = 256) -> Iterator[list[int]]:
+    """Gather units, in order, until a batch holds about a number of patches."""
+    batch: list[int] = []
+    total = 0
+    for unit, frames in enumerate(units.frames):
+        batch.append(unit)
+        total += len(patch_starts(len(frames), units.settings))
+        if total >= n_patches:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch
+
+
+def fit(
+    build: Callable[[], nn.Module],
+    train: Units,
+    validation: Units,
+    scaler: Scaler,
+    n_classes: int,
+    settings: Training,
+    seed: int,
+    fabric: Fabric,
+    checkpoint: Path,
+) -> tuple[nn.Module, pd.DataFrame]:
+    """Train a network; the epoch with the highest validation AUROC is the one returned.
+
+    Each epoch's random numbers follow from seed and epoch, and the state after each epoch lies in
+    ``checkpoint``: a run that was killed goes on after its last whole epoch and ends the same.
+
+    Parameters
+    ----------
+    build : callable
+        Makes the network; called after seeding.
+    train, validation : Units
+    scaler : Scaler
+    n_classes : int
+    settings : Training
+    seed : int
+    fabric : Fabric
+    checkpoint : Path
+        File that is written after every epoch, and read first where it exists.
+
+    Returns
+    -------
+    model : nn.Module
+        In evaluation mode, on the fabric's device.
+    history : DataFrame
+        ``epoch, train_loss, validation_loss, validation_auroc, learning_rate, is_best``.
+    """
+    torch.manual_seed(seed)
+    model = build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    model, optimizer = fabric.setup(model, optimizer)
+    state: dict[str, Any] = {"epoch": 0, "history": [], "best": None}
+    if checkpoint.is_file():
+        saved = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
+        model.load_state_dict(saved.pop("model"))
+        optimizer.load_state_dict(saved.pop("optimizer"))
+        state = saved
+        log.info("train: going on after epoch %d", state["epoch"])
+    frequency = np.bincount(train.target, minlength=n_classes) / len(train)
+    class_weight = torch.ones(n_classes)
+    if settings.balance == "weights":
+        class_weight = torch.from_numpy(1 / (n_classes * np.maximum(frequency, 1e-9))).float()
+    criterion = nn.CrossEntropyLoss(
+        weight=class_weight.to(fabric.device), label_smoothing=settings.label_smoothing
+    )
+    bar = tqdm(total=settings.epochs, initial=state["epoch"], desc="train", unit="epoch")
+    while state["epoch"] < settings.epochs and not _is_stale(state["history"], settings.patience):
+        epoch = state["epoch"]
+        torch.manual_seed(seed * 100_003 + epoch + 1)
+        loader = _loader(train, frequency, settings, seed, epoch, fabric)
+        train_loss = _run_epoch(model, optimizer, criterion, loader, scaler, settings, epoch, fabric)
+        probability = predict(model, validation, scaler, settings.pooling, fabric)
+        row = {
+            "epoch": epoch + 1,
+            "train_loss": train_loss,
+            "validation_loss": _log_loss(probability, validation.target, class_weight.numpy()),
+            "validation_auroc": auroc(validation.target, probability),
+            "learning_rate": optimizer.param_groups[0]["lr"],
+        }
+        state["history"].append(row)
+        state["epoch"] = epoch + 1
+        if _best(state["history"]) == epoch:
+            state["best"] = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        bar.update()
+        bar.set_postfix(auroc=f"{row['validation_auroc']:.3f}", loss=f"{train_loss:.3f}")
+        _save(checkpoint, {**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
+    bar.close()
+    model.load_state_dict(state["best"])
+    history = pd.DataFrame(state["history"])
+    history["is_best"] = np.arange(len(history)) == _best(state["history"])
+    return model.module.eval(), history
+
+
+def _save(path: Path, state: dict[str, Any]) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    torch.save(state, partial)
+    partial.replace(path)
+
+
+def _best(history: list[dict[str, float]]) -> int:
+    """Index of the epoch with the highest validation AUROC; ties go to the lower loss."""
+    return max(
+        range(len(history)), key=lambda i: (history[i]["validation_auroc"], -history[i]["validation_loss"])
+    )
+
+
+def _is_stale(history: list[dict[str, float]], patience: int) -> bool:
+    return bool(history) and len(history) - 1 - _best(history) >= patience
+
+
+def _log_loss(probability: np.ndarray, target: np.ndarray, class_weight: np.ndarray) -> float:
+    own = np.maximum(probability[np.arange(len(target)), target], 1e-12)
+    return float(np.average(-np.log(own), weights=class_weight[target]))
+
+
+def _loader(
+    train: Units, frequency: np.ndarray, settings: Training, seed: int, epoch: int, fabric: Fabric
+) -> DataLoader:
+    order = torch.Generator().manual_seed(seed * 100_003 + epoch + 1)
+    sampler = None
+    if settings.balance == "sampler":
+        sampler = WeightedRandomSampler(
+            (1 / frequency[train.target]).tolist(), len(train), generator=order
+        )
+    loader: DataLoader = DataLoader(
+        RandomPatches(train, settings.patches_per_unit, seed, epoch),
+        batch_size=min(settings.batch_units, len(train)),
+        shuffle=sampler is None,
+        sampler=sampler,
+        generator=order,
+        drop_last=True,
+    )
+    return fabric.setup_dataloaders(loader)  # type: ignore[return-value]
+
+
+def _run_epoch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    criterion: nn.Module,
+    loader: DataLoader,
+    scaler: Scaler,
+    settings: Training,
+    epoch: int,
+    fabric: Fabric,
+) -> float:
+    """One pass over the training units; returns the mean loss."""
+    model.train()
+    augment = nn.Sequential(
+        torchaudio.transforms.TimeMasking(settings.time_mask_frames, iid_masks=True),
+        torchaudio.transforms.FrequencyMasking(settings.band_mask, iid_masks=True),
+    )
+    total = 0.0
+    for step, (patches, target) in enumerate(loader):
+        for group in optimizer.param_groups:
+            group["lr"] = settings.learning_rate * _schedule(epoch + (step + 1) / len(loader), settings)
+        n_units, n_patches = patches.shape[:2]
+        pictures = augment(scaler(patches.flatten(0, 1))).contiguous(memory_format=torch.channels_last)
+        scores = model(pictures).unflatten(0, (n_units, n_patches))
+        loss = criterion(pool(scores, settings.pooling), target)
+        optimizer.zero_grad()
+        fabric.backward(loss)
+        optimizer.step()
+        total += loss.item()
+    return total / len(loader)
+
+
+def _schedule(epochs_done: float, settings: Training) -> float:
+    """Factor on the learning rate: linear warm-up, then a cosine to zero."""
+    if epochs_done < settings.warmup_epochs:
+        return epochs_done / settings.warmup_epochs
+    rest = (epochs_done - settings.warmup_epochs) / max(settings.epochs - settings.warmup_epochs, 1e-9)
+    return 0.5 * (1 + float(np.cos(np.pi * min(rest, 1.0))))
