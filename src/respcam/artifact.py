@@ -136,7 +136,7 @@ class Artifact:
         folder gets its final name. Another process that needs the same artifact waits at the lock.
         """
         self.folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(f"{self.folder}.lock")
+        lock = FileLock(self.folder.with_name(f".{self.folder.name}.lock"))
         try:
             lock.acquire(timeout=0)
         except Timeout:

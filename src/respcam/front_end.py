@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torchaudio
 
 
 @dataclass(frozen=True)
@@ -67,24 +66,6 @@ def n_frames(n_samples: int, settings: FrontEnd) -> int:
     return max(0, 1 + (n_samples - settings.window_samples) // settings.hop_samples)
 
 
-def mel_matrix(settings: FrontEnd) -> torch.Tensor:
-    """Triangular mel filters, HTK scale, peak 1.
-
-    Returns
-    -------
-    float32 [shape=(n_fft // 2 + 1, n_bands)]
-    """
-    return torchaudio.functional.melscale_fbanks(
-        settings.n_fft // 2 + 1,
-        settings.f_min_hz,
-        settings.f_max_hz,
-        settings.n_bands,
-        settings.sample_rate_hz,
-        norm=None,
-        mel_scale="htk",
-    )
-
-
 def band_edges_hz(settings: FrontEnd) -> np.ndarray:
     """Lower edge, centre and upper edge of each triangle (HTK: mel = 2595 log10(1 + Hz / 700)).
 
@@ -97,6 +78,21 @@ def band_edges_hz(settings: FrontEnd) -> np.ndarray:
     return np.stack([points_hz[:-2], points_hz[1:-1], points_hz[2:]], axis=1)
 
 
+def mel_matrix(settings: FrontEnd) -> np.ndarray:
+    """Triangular mel filters, HTK scale, peak 1, linear in Hz.
+
+    Returns
+    -------
+    float64 [shape=(n_fft // 2 + 1, n_bands)]
+        In double precision: torchaudio's single-precision matrix is off by up to 1e-5, and so
+        would be the log-mels.
+    """
+    bins_hz = np.arange(settings.n_fft // 2 + 1)[:, None] * settings.sample_rate_hz / settings.n_fft
+    lower, centre, upper = band_edges_hz(settings).T
+    rising, falling = (bins_hz - lower) / (centre - lower), (upper - bins_hz) / (upper - centre)
+    return np.maximum(0, np.minimum(rising, falling))
+
+
 def bins_per_band(settings: FrontEnd) -> np.ndarray:
     """FFT bins with a weight above zero in each filter; fewer than two make a band a copy or empty.
 
@@ -104,7 +100,7 @@ def bins_per_band(settings: FrontEnd) -> np.ndarray:
     -------
     int64 [shape=(n_bands,)]
     """
-    return (mel_matrix(settings) > 0).sum(dim=0).numpy()
+    return np.count_nonzero(mel_matrix(settings), axis=0)
 
 
 class LogMel:
@@ -120,9 +116,9 @@ class LogMel:
         self.settings = settings
         self.window = torch.hann_window(settings.window_samples, periodic=True, device=device)
         matrix = mel_matrix(settings)
-        used = torch.nonzero(matrix.sum(dim=1)).flatten()
+        used = np.flatnonzero(matrix.sum(axis=1))
         self.first_bin, self.end_bin = int(used[0]), int(used[-1]) + 1
-        self.filters = matrix[self.first_bin : self.end_bin].to(device)
+        self.filters = torch.from_numpy(matrix[self.first_bin : self.end_bin]).float().to(device)
 
     def __call__(self, waveform: np.ndarray | torch.Tensor) -> torch.Tensor:
         """Compute log-mel frames.

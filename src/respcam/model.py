@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import timm
 import torch
 from torch import nn
 
@@ -108,6 +107,8 @@ def build(settings: ModelSettings, n_classes: int) -> nn.Module:
     """
     if settings.family == "band_cnn":
         return BandCNN(n_classes, settings.width, settings.dropout)
+    import timm  # takes seconds to import, and most runs do without it
+
     if not timm.is_model(settings.name):
         close = timm.list_models(f"*{settings.name}*")[:5]
         hint = f"; did you mean {', '.join(close)}" if close else ""

@@ -74,7 +74,7 @@ def run(
         maps = np.load(folder / "heat-map.npy", mmap_mode="r")
         summary = {
             "target": explain.settings["target"],
-            "layer": explain.settings["layer"],
+            "layer": json.loads((folder / "layer.json").read_text(encoding="utf-8")),
             "map_rows": maps.shape[1],
             "map_columns": maps.shape[2],
             "n_bands": heat.shape[1],

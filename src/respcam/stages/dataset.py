@@ -127,17 +127,7 @@ def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Source
     FileNotFoundError
         If recordings are absent and ``settings.missing`` is error; they are counted and named.
     """
-    if settings.layout == "synthetic":
-        root = make_synthetic(settings.synthetic, store)
-        table, events_file = root / "recordings.csv", root / "events.csv"
-        recordings = rules.read_recordings(table, sounds.LABELS)
-        events = rules.read_events(events_file, recordings, sounds.LABELS)
-        source_name = table.name
-    else:
-        root, recordings, events, source_name = _user_tables(settings)
-    rules.check_patients_apart(
-        recordings, source_name, settings.same_patient_parts, settings.known_shared_patients
-    )
+    root, recordings, events, source_name = read_tables(settings, store)
     found = look_at_files(root, recordings, store, workers)
     absent = list(found.index[found == MISSING])
     if absent and settings.missing == "error":
@@ -149,6 +139,57 @@ def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Source
     if absent:
         log.warning("dataset: %d of %d recordings are missing and skipped", len(absent), len(recordings))
     return Source(settings.name, root, recordings, events, settings.same_patient_parts, found)
+
+
+def read_tables(
+    settings: DatasetSettings, store: Path
+) -> tuple[Path, pd.DataFrame, pd.DataFrame | None, str]:
+    """Read and check a data set's tables, without a look at its audio.
+
+    Returns
+    -------
+    root : Path
+    recordings : DataFrame
+    events : DataFrame or None
+    source_name : str
+        What messages call the table of recordings.
+
+    Raises
+    ------
+    ValueError
+        If a rule is broken or a setting is missing.
+    """
+    if settings.layout == "synthetic":
+        root = make_synthetic(settings.synthetic, store)
+        table, events_file = root / "recordings.csv", root / "events.csv"
+        recordings = rules.read_recordings(table, sounds.LABELS)
+        events = rules.read_events(events_file, recordings, sounds.LABELS)
+        source_name = table.name
+    else:
+        root, recordings, events, source_name = _user_tables(settings)
+    rules.check_patients_apart(
+        recordings, source_name, settings.same_patient_parts, settings.known_shared_patients
+    )
+    return root, recordings, events, source_name
+
+
+def validate(settings: DatasetSettings, store: Path, workers: int) -> list[str]:
+    """Name every recording that is missing, unreadable or not what the manifest says.
+
+    Returns
+    -------
+    list of str
+        One line each, ``path: what is wrong``; empty where all is well.
+    """
+    root, recordings, _, _ = read_tables(settings, store)
+    found = look_at_files(root, recordings, store, workers)
+    problems = []
+    for name, path, expected in recordings[["recording_id", "path", "sha256"]].itertuples(index=False):
+        if found[name] in (MISSING, UNREADABLE):
+            problems.append(f"{path}: {found[name]}")
+        elif expected and found[name] != expected:
+            problems.append(f"{path}: altered (SHA-256 is {found[name][:16]}..., expected {expected[:16]}...)")
+    return problems
 
 
 def _user_tables(settings: DatasetSettings) -> tuple[Path, pd.DataFrame, pd.DataFrame | None, str]:

@@ -1,5 +1,6 @@
 """A trained model and its test recordings to heat maps."""
 
+import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from respcam import cam, training
-from respcam.artifact import Artifact
+from respcam.artifact import Artifact, write_atomically
 from respcam.front_end import FrontEnd
 from respcam.manifest import write_table
 from respcam.model import target_layer
@@ -81,7 +82,7 @@ def run(
     Path
         Folder with ``heat-map.npy`` (float32 [shape=(patch, row, column)], raw, at the resolution of
         the layer), ``heat-input.npy`` (float32 [shape=(patch, band, frame)], the same resized to the
-        picture) and ``index.csv``: patch, split, unit_id, recording_id, patient_id, start_frame,
+        picture), ``layer.json`` (the layer's name) and ``index.csv``: patch, split, unit_id, recording_id, patient_id, start_frame,
         unit_class, target_class, predicted_class, score, is_zero.
     """
     with artifact.building() as partial:
@@ -118,6 +119,7 @@ def run(
         bar.close()
         table = pd.concat([index.drop(columns=["unit", "target"]), pd.concat(parts, ignore_index=True)], axis=1)
         write_table(table, partial / "index.csv")
+        write_atomically(partial / "layer.json", json.dumps(layer) + "\n")
         log.info(
             "explain: layer %s, %d patches, %d all-zero maps", layer, len(table), int(table["is_zero"].sum())
         )

@@ -308,7 +308,7 @@ def _content(
             f"{trained.patches.hop_frames / front_end.frame_rate_hz:g} s; shorter {task.unit}s: {trained.patches.pad}",
             "model": f"{trained.model.name}, scores pooled by {trained.training.pooling}",
             "training": f"{len(tables.history)} epochs, seed {described['seed']}",
-            "heat": f"Grad-CAM for the {tables.heat['target']} class, layer {upstream.explain.settings['layer']}, "
+            "heat": f"Grad-CAM for the {tables.heat['target']} class, layer {tables.heat['layer']}, "
             f"{_rows_of_map(tables)}, raw",
         },
         "unit": task.unit,

@@ -1,0 +1,62 @@
+"""Small named sounds, and settings small enough for a test."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+RATE_HZ = 16_000
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def tone():
+    """Make 1 s of a sine at any frequency and rate."""
+
+    def make(f_hz: float, rate_hz: int = RATE_HZ, duration_s: float = 1.0, level: float = 0.5) -> np.ndarray:
+        time_s = np.arange(round(duration_s * rate_hz)) / rate_hz
+        return (level * np.sin(2 * np.pi * f_hz * time_s)).astype(np.float32)
+
+    return make
+
+
+@pytest.fixture
+def noise():
+    """One second of white noise at 16 kHz."""
+    return (0.1 * np.random.default_rng(0).standard_normal(RATE_HZ)).astype(np.float32)
+
+
+@pytest.fixture
+def recordings():
+    """A small table that keeps every rule: 8 patients, 2 recordings each."""
+    rows = []
+    for patient in range(8):
+        for number in range(2):
+            rows.append(
+                {
+                    "recording_id": f"p{patient}_{number}",
+                    "path": f"audio/p{patient}_{number}.wav",
+                    "sha256": f"{patient * 2 + number:064x}",
+                    "sample_rate_hz": "8000",
+                    "n_samples": "16000",
+                    "patient_id": f"p{patient}",
+                    "label": "wheeze" if patient % 2 else "normal",
+                    "split": "test" if patient >= 6 else "train",
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+@pytest.fixture
+def write_sound(tmp_path):
+    """Write a sound and return its path."""
+
+    def write(name: str, waveform: np.ndarray, rate_hz: int = RATE_HZ, **options: str) -> Path:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sf.write(path, waveform, rate_hz, **options)
+        return path
+
+    return write

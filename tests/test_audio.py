@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import soundfile as sf
+
+from respcam.audio import AudioSettings, read_mono, resample, write_wav
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        ("a.wav", "PCM_U8"),
+        ("a.wav", "PCM_16"),
+        ("a.wav", "PCM_24"),
+        ("a.wav", "PCM_32"),
+        ("a.wav", "FLOAT"),
+        ("a.wav", "DOUBLE"),
+        ("a.wav", "ULAW"),
+        ("a.flac", "PCM_24"),
+        ("a.ogg", "VORBIS"),
+        ("a.mp3", "MPEG_LAYER_III"),
+        ("a.aiff", "PCM_16"),
+    ],
+)
+@pytest.mark.parametrize("n_channels", [1, 2, 5])
+def test_every_width_and_channel_count_is_read(write_sound, tone, name, subtype, n_channels):
+    if subtype in ("VORBIS", "MPEG_LAYER_III") and n_channels > 2:
+        pytest.skip("not a layout of this format")
+    wave = tone(440)
+    path = write_sound(name, np.stack([wave] * n_channels, axis=1), subtype=subtype)
+    found, rate_hz = read_mono(path)
+    assert rate_hz == 16_000
+    assert found.dtype == np.float32
+    n = min(len(found), len(wave))
+    assert n > 15_000
+    assert np.corrcoef(found[:n], wave[:n])[0, 1] > 0.99
+
+
+def test_channels_are_averaged(write_sound, tone):
+    wave = tone(200)
+    found, _ = read_mono(write_sound("a.wav", np.stack([wave, 0 * wave], axis=1), subtype="FLOAT"))
+    np.testing.assert_allclose(found, wave / 2, atol=1e-7)
+
+
+def test_a_wrong_block_align_field_does_no_harm(write_sound, tone):
+    path = write_sound("a.wav", tone(200), subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[32:34] = (4).to_bytes(2, "little")  # SPRSound's header: 4 for 16-bit mono
+    path.write_bytes(content)
+    found, _ = read_mono(path)
+    np.testing.assert_allclose(found, tone(200), atol=1e-4)
+
+
+def damage(path, kind):
+    content = path.read_bytes()
+    if kind == "empty":
+        path.write_bytes(b"")
+    elif kind == "not_audio":
+        path.write_text("Dear diary, " * 50)
+    elif kind == "truncated":
+        path.write_bytes(content[: len(content) // 2])
+    elif kind == "zero_length":
+        sf.write(path, np.zeros(0, np.float32), 16_000)
+    elif kind == "not_finite":
+        sf.write(path, np.array([0.1, np.nan, 0.2], np.float32), 16_000, subtype="FLOAT")
+    elif kind == "silent":
+        sf.write(path, np.zeros(16_000, np.float32), 16_000)
+
+
+@pytest.mark.parametrize("kind", ["empty", "not_audio", "truncated", "zero_length", "not_finite", "silent"])
+def test_damage_is_named(write_sound, tone, kind):
+    path = write_sound("a.wav", tone(300))
+    damage(path, kind)
+    with pytest.raises(ValueError, match=f"^{kind}: "):
+        read_mono(path)
+
+
+def test_a_truncated_flac_is_named(write_sound, noise):
+    path = write_sound("a.flac", noise)
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(ValueError, match="^(truncated|not_audio): "):
+        read_mono(path)
+
+
+@pytest.mark.parametrize("rate_hz", [4000, 8000, 10_000, 11_025, 22_050, 44_100, 48_000])
+def test_a_tone_keeps_frequency_level_and_length(tone, rate_hz):
+    out = resample(tone(700, rate_hz), rate_hz, AudioSettings())
+    assert abs(len(out) - 16_000) <= 1
+    middle = out[2000:14_000]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert abs(np.argmax(spectrum) * 16_000 / len(middle) - 700) < 2
+    assert np.abs(middle).max() == pytest.approx(0.5, rel=0.02)
+
+
+@pytest.mark.parametrize("gain", ["rms", "peak"])
+def test_gain_brings_recordings_to_one_level(tone, gain):
+    settings = AudioSettings(gain=gain, target_db=-20)
+    loud, quiet = (resample(tone(300, level=level), 16_000, settings) for level in (0.9, 0.001))
+    np.testing.assert_allclose(loud, quiet, atol=1e-6)
+    level = np.abs(loud).max() if gain == "peak" else np.sqrt(np.mean(loud**2))
+    assert level == pytest.approx(0.1, rel=1e-3)
+
+
+def test_written_audio_is_exact_and_not_clipped(tmp_path):
+    wave = np.array([0.0, 1.7, -2.5, 1e-9], np.float32)
+    write_wav(tmp_path / "a.wav", wave, 16_000)
+    np.testing.assert_array_equal(sf.read(tmp_path / "a.wav", dtype="float32")[0], wave)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"gain": "loud"}, "expected one of none, rms, peak"), ({"quality": "X"}, "QQ"), ({"target_db": 3}, "at most 0 dB")],
+)
+def test_settings_are_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        AudioSettings(**change)

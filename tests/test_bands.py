@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from respcam.bands import BandSelection, HzGroups, group_of_band, kept_bands
+from respcam.front_end import FrontEnd, band_edges_hz
+
+EDGES = band_edges_hz(FrontEnd())
+GROUPS = HzGroups([100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000])
+
+
+@pytest.mark.parametrize(("rule", "n_cut"), [("lower", 9), ("centre", 10), ("upper", 11)])
+def test_above_1500_hz_has_three_meanings(rule, n_cut):
+    kept = kept_bands(EDGES, BandSelection("below_1500hz", [[0, 1500]], rule))
+    assert (~kept).sum() == n_cut
+    assert kept[: 64 - n_cut].all()
+
+
+def test_every_band_is_kept_without_ranges():
+    assert kept_bands(EDGES, BandSelection()).all()
+
+
+def test_several_ranges_are_united():
+    kept = kept_bands(EDGES, BandSelection("two", [[200, 400], [300, 500], [1000, 1200]]))
+    centre = EDGES[:, 1]
+    np.testing.assert_array_equal(kept, ((centre >= 200) & (centre <= 500)) | ((centre >= 1000) & (centre <= 1200)))
+
+
+def test_a_selection_that_keeps_nothing_is_refused():
+    with pytest.raises(ValueError, match="keeps no band by the centre rule; the bands lie between 100 and 2000 Hz"):
+        kept_bands(EDGES, BandSelection("none", [[5000, 6000]]))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"keep_hz": []}, "expected at least one"),
+        ({"keep_hz": [[500, 100]]}, r"\[500, 100\]; expected \[low, high\]"),
+        ({"rule": "edge"}, "lower, centre, upper"),
+    ],
+)
+def test_selections_are_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        BandSelection(**change)
+
+
+def test_every_band_is_in_the_group_that_holds_its_centre():
+    group = group_of_band(EDGES[:, 1], GROUPS)
+    assert set(group) == set(range(11))
+    for band, g in enumerate(group):
+        assert GROUPS.edges_hz[g] <= EDGES[band, 1] < GROUPS.edges_hz[g + 1]
+    assert group_of_band(np.array([50.0, 2500.0]), GROUPS).tolist() == [-1, -1]
+
+
+def test_groups_finer_than_the_window_resolves_are_refused():
+    with pytest.raises(ValueError, match="at least 160 Hz apart"):
+        HzGroups([100, 200, 300])

@@ -1,0 +1,80 @@
+import librosa
+import numpy as np
+import pytest
+
+from respcam.front_end import FrontEnd, LogMel, band_edges_hz, bins_per_band, mel_matrix, n_frames
+
+DEFAULT, VGGISH = FrontEnd(), FrontEnd(n_fft=512)
+
+
+def straightforward(wave, settings):
+    """The front end once more, one frame at a time, in float64."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    filters = librosa.filters.mel(
+        sr=16_000, n_fft=settings.n_fft, n_mels=64, fmin=100, fmax=2000, htk=True, norm=None, dtype=np.float64
+    )
+    rows = []
+    for start in range(0, len(wave) - 400 + 1, 160):
+        spectrum = np.abs(np.fft.rfft(wave[start : start + 400].astype(np.float64) * window, settings.n_fft))
+        rows.append(np.log(filters @ spectrum + 0.01))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, VGGISH])
+def test_log_mel_agrees_with_a_straightforward_implementation(settings, noise):
+    found = LogMel(settings)(noise).numpy()
+    expected = straightforward(noise, settings)
+    assert found.shape == expected.shape
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, VGGISH])
+def test_mel_matrix_agrees_with_librosa(settings):
+    expected = librosa.filters.mel(sr=16_000, n_fft=settings.n_fft, n_mels=64, fmin=100, fmax=2000, htk=True, norm=None)
+    np.testing.assert_allclose(mel_matrix(settings).T, expected, atol=1e-6)
+
+
+def test_band_edges_agree_with_librosa():
+    points = librosa.mel_frequencies(66, fmin=100, fmax=2000, htk=True)
+    edges = band_edges_hz(DEFAULT)
+    np.testing.assert_allclose(edges[:, 0], points[:-2], rtol=1e-9)
+    np.testing.assert_allclose(edges[:, 1], points[1:-1], rtol=1e-9)
+    np.testing.assert_allclose(edges[:, 2], points[2:], rtol=1e-9)
+
+
+@pytest.mark.parametrize(("n_samples", "expected"), [(399, 0), (400, 1), (559, 1), (560, 2), (15_599, 95), (15_600, 96)])
+def test_frames_are_whole_windows(n_samples, expected):
+    assert n_frames(n_samples, DEFAULT) == expected
+    assert LogMel(DEFAULT)(np.zeros(n_samples, np.float32)).shape == (expected, 64)
+
+
+@pytest.mark.parametrize("band", range(0, 64, 3))
+def test_a_tone_lands_in_the_band_that_contains_it(tone, band):
+    edges = band_edges_hz(DEFAULT)
+    loudest = LogMel(DEFAULT)(tone(edges[band, 1])).mean(dim=0).argmax()
+    assert edges[loudest, 0] <= edges[band, 1] <= edges[loudest, 2]
+
+
+def test_silence_lies_on_the_floor():
+    frames = LogMel(DEFAULT)(np.zeros(16_000, np.float32))
+    np.testing.assert_allclose(frames.numpy(), np.log(0.01), atol=1e-6)
+    assert DEFAULT.floor == pytest.approx(np.log(0.01))
+
+
+def test_weak_filters_are_counted():
+    assert (bins_per_band(VGGISH) == 1).sum() == 23
+    assert bins_per_band(DEFAULT).min() == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_fft": 256}, "n_fft is 256; expected at least the window of 400"),
+        ({"f_max_hz": 9000}, "half the sample rate"),
+        ({"f_min_hz": 3000}, "f_min_hz < f_max_hz"),
+        ({"hop_samples": 0}, "hop_samples is 0; expected more than 0"),
+    ],
+)
+def test_settings_are_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        FrontEnd(**change)

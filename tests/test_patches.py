@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from respcam.front_end import FrontEnd, LogMel
+from respcam.patches import PatchSettings, cut, padded, patch_starts
+
+
+@pytest.mark.parametrize(("n_samples", "n_patches"), [(15_599, 0), (15_600, 1)])
+def test_15600_samples_make_the_first_patch_of_the_published_front_end(n_samples, n_patches):
+    frames = LogMel(FrontEnd(n_fft=512))(np.ones(n_samples, np.float32))
+    assert len(patch_starts(len(frames), PatchSettings(pad="none"))) == n_patches
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "starts"), [(96, [0]), (97, [0, 1]), (144, [0, 48]), (145, [0, 48, 49]), (240, [0, 48, 96, 144])]
+)
+def test_the_last_patch_ends_with_its_unit(n_frames, starts):
+    assert patch_starts(n_frames, PatchSettings()).tolist() == starts
+
+
+@pytest.mark.parametrize(("pad", "n"), [("repeat", 1), ("floor", 1), ("none", 0)])
+def test_short_units_follow_the_rule(pad, n):
+    settings = PatchSettings(pad=pad)
+    assert len(patch_starts(50, settings)) == n
+    assert len(patch_starts(0, settings)) == 0
+
+
+def test_padding_repeats_or_appends_the_floor():
+    frames = np.arange(10, dtype=np.float32)[:, None] + np.zeros((1, 3), np.float32)
+    again = padded(frames, PatchSettings(length_frames=25), -4.6)
+    np.testing.assert_array_equal(again[:, 0], np.arange(25) % 10)
+    floor = padded(frames, PatchSettings(length_frames=25, pad="floor"), -4.6)
+    np.testing.assert_array_equal(floor[:10], frames)
+    np.testing.assert_allclose(floor[10:], -4.6)
+    assert padded(frames, PatchSettings(length_frames=10), 0) is frames
+    with pytest.raises(ValueError, match="without frames"):
+        padded(frames[:0], PatchSettings(), 0)
+
+
+def test_patches_have_axes_patch_band_frame():
+    frames = np.random.default_rng(0).standard_normal((200, 64)).astype(np.float32)
+    patches = cut(frames, np.array([0, 48, 104]), 96)
+    assert patches.shape == (3, 64, 96)
+    np.testing.assert_array_equal(patches[1], frames[48:144].T)
