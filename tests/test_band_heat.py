@@ -1,0 +1,66 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from respcam.band_heat import band_shares, heat_table
+from respcam.bands import HzGroups
+from respcam.front_end import FrontEnd, band_edges_hz
+from respcam.metrics import BootstrapSettings
+
+GROUPS = HzGroups([100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000])
+SETTINGS = BootstrapSettings(n_resamples=200)
+BANDS = pd.DataFrame(band_edges_hz(FrontEnd()), columns=["lower_hz", "centre_hz", "upper_hz"]).assign(band=range(64))
+
+
+def test_uniform_heat_has_ratio_one_everywhere():
+    table = heat_table(np.ones((12, 64)), np.repeat(np.arange(4), 3), BANDS, GROUPS, SETTINGS)
+    np.testing.assert_allclose(table["ratio"].astype(float), 1)
+    for scope in ("band", "group"):
+        own = table[table["scope"] == scope]
+        assert own["share"].sum() == pytest.approx(1)
+        assert own["n_bands"].sum() == 64
+    above = table[table["scope"] == "above_mark"].iloc[0]
+    assert above["n_bands"] == 10
+    assert above["uniform_share"] == pytest.approx(0.15625)
+
+
+def test_heat_in_one_band_is_found_there():
+    heat = np.zeros((6, 64))
+    heat[:, 20] = [1, 2, 3, 4, 5, 6]
+    table = heat_table(heat, np.arange(6), BANDS, GROUPS, SETTINGS)
+    bands = table[table["scope"] == "band"]
+    assert bands["ratio"].astype(float).idxmax() == 20
+    assert bands.loc[20, "share"] == 1
+    assert bands.loc[20, "ratio"] == 64
+    group = table[(table["scope"] == "group") & (table["share"] == 1)].iloc[0]
+    assert group["lower_hz"] <= BANDS.loc[20, "centre_hz"] < group["upper_hz"]
+
+
+def test_strong_patches_weigh_more_than_weak_ones():
+    heat = np.zeros((2, 64))
+    heat[0, 5], heat[1, 50] = 9, 1
+    share, _ = band_shares(heat, np.array(["a", "b"]), SETTINGS)
+    assert share[5] == pytest.approx(0.9)
+    assert share[50] == pytest.approx(0.1)
+
+
+def test_intervals_reflect_patients():
+    rng = np.random.default_rng(0)
+    heat = rng.uniform(0.5, 1.5, (400, 64))
+    same = heat_table(heat, np.arange(400), BANDS, GROUPS, SETTINGS)
+    heat[:200, :8] *= 4  # half of the patches, from one of two patients
+    differs = heat_table(heat, np.repeat([0, 1], 200), BANDS, GROUPS, SETTINGS)
+    width = [(t["ratio_high"] - t["ratio_low"]).astype(float).iloc[0] for t in (same, differs)]
+    assert width[1] > 3 * width[0]
+
+
+def test_no_heat_is_not_a_share():
+    table = heat_table(np.zeros((3, 64)), np.arange(3), BANDS, GROUPS, SETTINGS)
+    assert table["share"].isna().all()
+    assert table["ratio"].isna().all()
+
+
+def test_bands_that_were_cut_away_have_no_row():
+    table = heat_table(np.ones((3, 54)), np.arange(3), BANDS[:54], GROUPS, SETTINGS)
+    assert set(table["scope"]) == {"band", "group"}
+    assert len(table[table["scope"] == "group"]) == 8

@@ -1,0 +1,207 @@
+import captum.attr
+import numpy as np
+import pytest
+import timm
+import torch
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+from torch import nn
+from torch.nn import functional
+
+from respcam.cam import grad_cam, to_input
+from respcam.model import BandCNN
+
+ARCHITECTURES = {
+    "band_cnn": (lambda: BandCNN(4), "blocks.2"),
+    "resnet18": (lambda: timm.create_model("resnet18", in_chans=1, num_classes=4), "layer3"),
+    "densenet": (lambda: timm.create_model("densenet121", in_chans=1, num_classes=4), "features.denseblock2"),
+    "convnext": (lambda: timm.create_model("convnext_atto", in_chans=1, num_classes=4), "stages.2"),
+}
+
+
+@pytest.fixture(params=ARCHITECTURES)
+def case(request):
+    torch.manual_seed(0)
+    make, layer = ARCHITECTURES[request.param]
+    model = make().eval()
+    for module in model.modules():  # statistics unlike those of a fresh network
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+    return model, layer, torch.randn(3, 1, 64, 96), torch.tensor([0, 3, 1])
+
+
+def relative(found, expected):
+    expected = np.asarray(expected)
+    return np.abs(found.numpy() - expected).max() / max(np.abs(expected).max(), 1e-12)
+
+
+def test_heat_equals_captum(case):
+    model, layer, pictures, target = case
+    found = grad_cam(model, layer, pictures, target)
+    oracle = captum.attr.LayerGradCam(model, dict(model.named_modules())[layer])
+    expected = oracle.attribute(pictures, target, relu_attributions=True)[:, 0].detach()
+    assert expected.max() > 0
+    np.testing.assert_allclose(found.heat, expected, atol=1e-5)
+    assert relative(found.heat, expected) < 1e-4
+
+
+def test_heat_equals_pytorch_grad_cam_before_it_scales(case):
+    model, layer, pictures, target = case
+    found = grad_cam(model, layer, pictures, target)
+    module = dict(model.named_modules())[layer]
+    with GradCAM(model, [module]) as oracle:
+        oracle(pictures, [ClassifierOutputTarget(int(k)) for k in target])
+        activations = oracle.activations_and_grads.activations[0].numpy()
+        gradients = oracle.activations_and_grads.gradients[0].numpy()
+        raw = oracle.get_cam_image(pictures, module, None, activations, gradients, eigen_smooth=False)
+    np.testing.assert_allclose(found.heat, np.maximum(raw, 0), atol=1e-5)
+    assert relative(found.heat, np.maximum(raw, 0)) < 1e-4
+
+
+def test_heat_equals_plain_backpropagation(case):
+    model, layer, pictures, target = case
+    caught = []
+    handle = dict(model.named_modules())[layer].register_forward_hook(lambda m, i, o: caught.append(o))
+    scores = model(pictures)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(scores.gather(1, target[:, None]).sum(), caught)
+    expected = functional.relu((gradient.mean((2, 3), keepdim=True) * caught[0]).sum(1))
+    found = grad_cam(model, layer, pictures, target)
+    np.testing.assert_allclose(found.heat, expected.detach(), atol=1e-5)
+    np.testing.assert_allclose(found.scores, scores.detach(), atol=1e-5)
+
+
+def n_hooks(model):
+    return sum(len(m._forward_hooks) + len(m._backward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def test_the_model_is_as_before(case):
+    model, layer, pictures, target = case
+    model.train()
+    next(module for module in model.modules() if isinstance(module, (nn.BatchNorm2d, nn.LayerNorm))).eval()
+    modes = [module.training for module in model.modules()]
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    grad_cam(model, layer, pictures, target)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert [module.training for module in model.modules()] == modes
+    assert n_hooks(model) == 0
+    assert torch.is_grad_enabled()
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, weights[name]), name
+
+
+def test_no_hook_is_left_after_an_exception():
+    class Fails(BandCNN):
+        def forward(self, patches):
+            super().forward(patches)
+            raise RuntimeError("late failure")
+
+    model = Fails(2).train()
+    with pytest.raises(RuntimeError, match="late failure"):
+        grad_cam(model, "blocks.3", torch.randn(1, 1, 64, 96))
+    assert n_hooks(model) == 0
+    assert model.training
+    assert torch.is_grad_enabled()
+
+
+def test_nothing_below_the_layer_is_recorded():
+    class Watch(nn.Module):
+        def forward(self, x):
+            self.recorded = torch.is_grad_enabled()
+            return x
+
+    below, layer, above = Watch(), nn.Conv2d(1, 4, 3), Watch()
+    model = nn.Sequential(below, layer, above, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    grad_cam(model, "1", torch.randn(2, 1, 8, 8))
+    assert not below.recorded
+    assert above.recorded
+
+
+def test_patches_do_not_influence_each_other(case):
+    model, layer, pictures, target = case
+    together = grad_cam(model, layer, pictures, target).heat
+    alone = [grad_cam(model, layer, picture[None], k[None]).heat[0] for picture, k in zip(pictures, target, strict=True)]
+    np.testing.assert_allclose(together, torch.stack(alone), atol=1e-5)
+
+
+def test_heat_grows_with_the_score_and_is_never_rescaled():
+    model = BandCNN(2).eval()
+    pictures = torch.randn(2, 1, 64, 96)
+    before = grad_cam(model, "blocks.3", pictures, 1).heat
+    with torch.no_grad():
+        model.head.weight.mul_(10)
+    after = grad_cam(model, "blocks.3", pictures, 1).heat
+    np.testing.assert_allclose(after, 10 * before, rtol=1e-4, atol=1e-6)
+
+
+def test_the_predicted_class_is_the_default():
+    model = BandCNN(3).eval()
+    found = grad_cam(model, "blocks.3", torch.randn(5, 1, 64, 96))
+    assert torch.equal(found.target, found.scores.argmax(dim=1))
+
+
+def test_time_reversal_reverses_heat():
+    class PerPixel(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.map = nn.Conv2d(1, 4, 1)
+            self.head = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(functional.relu(self.map(x)).mean((2, 3)))
+
+    model, pictures = PerPixel(), torch.randn(2, 1, 8, 12)
+    heat = grad_cam(model, "map", pictures, 0).heat
+    reversed_ = grad_cam(model, "map", pictures.flip(3), 0).heat
+    np.testing.assert_allclose(reversed_, heat.flip(2), atol=1e-6)
+
+
+def test_an_in_place_layer_above_is_no_obstacle():
+    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    assert grad_cam(model, "0", torch.randn(2, 1, 8, 8)).heat.shape == (2, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "target", "message"),
+    [
+        ("nowhere", None, "layer 'nowhere' is not in the model"),
+        ("head", None, r"layer 'head' gives \(2, 3\); expected \(patch, channel, row, column\)"),
+        ("unused", None, "was passed 0 times"),
+        ("blocks.3", 3, "the model has classes 0..2"),
+        ("blocks.3", -1, "the model has classes 0..2"),
+    ],
+)
+def test_bad_requests_are_refused(layer, target, message):
+    model = BandCNN(3)
+    model.unused = nn.Conv2d(1, 1, 1)
+    with pytest.raises(ValueError, match=message):
+        grad_cam(model, layer, torch.randn(2, 1, 64, 96), target)
+    assert n_hooks(model) == 0
+
+
+def test_a_score_that_does_not_depend_on_the_layer_is_refused():
+    class Ignores(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.map = nn.Conv2d(1, 2, 1)
+            self.bias = nn.Parameter(torch.zeros(2))
+
+        def forward(self, x):
+            self.map(x)
+            return self.bias.expand(len(x), 2)
+
+    with pytest.raises(ValueError, match="the class score does not depend on it"):
+        grad_cam(Ignores(), "map", torch.randn(2, 1, 8, 8), 0)
+
+
+def test_heat_is_resized_like_the_picture():
+    heat = torch.zeros(1, 4, 6)
+    heat[0, 2, 3] = 1
+    large = to_input(heat, 64, 96)
+    assert large.shape == (1, 64, 96)
+    row, column = divmod(int(large[0].argmax()), 96)
+    assert 32 <= row < 48
+    assert 48 <= column < 64
+    assert torch.equal(to_input(heat, 4, 6), heat)

@@ -1,0 +1,104 @@
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from respcam.metrics import (
+    METRICS,
+    BootstrapSettings,
+    auroc,
+    confusion_matrices,
+    evaluate,
+    figures_from_confusion,
+    patient_weights,
+)
+
+SETTINGS = BootstrapSettings(n_resamples=200)
+
+
+def draw(n_classes, n=300, seed=0):
+    rng = np.random.default_rng(seed)
+    target = rng.integers(0, n_classes, n)
+    scores = rng.standard_normal((n, n_classes)) + np.eye(n_classes)[target]
+    probability = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    return target, probability, rng.integers(0, 40, n)
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_figures_agree_with_scikit_learn(n_classes):
+    target, probability, patients = draw(n_classes)
+    predicted = probability.argmax(axis=1)
+    confusion, figures = evaluate(target, probability, patients, 0, "icbhi", SETTINGS)
+    np.testing.assert_array_equal(confusion, sk.confusion_matrix(target, predicted))
+    value = {name: figure.value for name, figure in figures.items()}
+    assert value["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, predicted))
+    assert value["macro_f1"] == pytest.approx(sk.f1_score(target, predicted, average="macro"))
+    assert value["specificity"] == pytest.approx(sk.recall_score(target == 0, predicted == 0))
+    ill = target != 0
+    assert value["sensitivity"] == pytest.approx((predicted == target)[ill].mean())
+    if n_classes == 2:
+        assert value["auroc"] == pytest.approx(sk.roc_auc_score(target, probability[:, 1]))
+    else:
+        assert value["auroc"] == pytest.approx(sk.roc_auc_score(target, probability, multi_class="ovr"))
+    for figure in figures.values():
+        assert figure.low < figure.value < figure.high
+
+
+def test_weights_count_a_unit_that_often():
+    target, probability, _ = draw(3)
+    weights = np.random.default_rng(1).integers(0, 4, len(target))
+    again = np.repeat(np.arange(len(target)), weights)
+    assert auroc(target, probability, weights) == pytest.approx(auroc(target[again], probability[again]))
+    predicted = probability.argmax(axis=1)
+    found = confusion_matrices(target, predicted, 3, weights[None])[0]
+    np.testing.assert_array_equal(found, sk.confusion_matrix(target[again], predicted[again]))
+
+
+@pytest.mark.parametrize(("score", "expected"), [("icbhi", 0.7), ("sprsound", (0.7 + 2 * 0.8 * 0.6 / 1.4) / 2)])
+def test_the_two_published_scores(score, expected):
+    figures = figures_from_confusion(np.array([[6.0, 4], [2, 8]]), 0, score)
+    assert figures["sensitivity"] == pytest.approx(0.8)
+    assert figures["specificity"] == pytest.approx(0.6)
+    assert figures["score"] == pytest.approx(expected)
+
+
+def test_a_wrong_adventitious_class_is_no_hit():
+    confusion = np.array([[5.0, 0, 0], [0, 1, 4], [0, 5, 0]])
+    assert figures_from_confusion(confusion, 0, "icbhi")["sensitivity"] == pytest.approx(0.1)
+
+
+def test_figures_that_are_not_defined_are_none():
+    target, probability = np.zeros(20, int), np.tile([0.9, 0.1], (20, 1))
+    _, figures = evaluate(target, probability, np.arange(20), 0, "icbhi", SETTINGS)
+    assert figures["auroc"].value is None
+    assert figures["sensitivity"].value is None
+    assert figures["specificity"].value == 1
+    _, figures = evaluate(*draw(2), None, "icbhi", SETTINGS)
+    assert figures["score"].value is None
+    assert figures["auroc"].value is not None
+    assert set(figures) == set(METRICS)
+
+
+def test_patients_are_drawn_whole():
+    patients = np.array(["a", "a", "b", "c", "c", "c"])
+    weights = patient_weights(patients, SETTINGS)
+    assert weights.shape == (200, 6)
+    np.testing.assert_array_equal(weights[:, 0], weights[:, 1])
+    np.testing.assert_array_equal(weights[:, 3], weights[:, 5])
+    assert (weights[:, [0, 2, 3]].sum(axis=1) == 3).all()
+
+
+def test_recordings_of_few_patients_give_wider_intervals():
+    target, probability, _ = draw(2, n=600)
+    # whole patients right or wrong: 600 recordings, but only 20 independent opinions
+    patients = np.repeat(np.arange(20), 30)
+    probability[:, 1] = np.where((target == 1) ^ (patients % 4 == 0), 0.9, 0.1)
+    probability[:, 0] = 1 - probability[:, 1]
+    _, grouped = evaluate(target, probability, patients, 0, "icbhi", SETTINGS)
+    _, single = evaluate(target, probability, np.arange(600), 0, "icbhi", SETTINGS)
+    width = [each["balanced_accuracy"].high - each["balanced_accuracy"].low for each in (grouped, single)]
+    assert width[0] > 3 * width[1]
+
+
+def test_too_few_resamples_are_refused():
+    with pytest.raises(ValueError, match="expected at least 100"):
+        BootstrapSettings(n_resamples=10)

@@ -1,0 +1,43 @@
+import pytest
+import torch
+
+from respcam.model import ModelSettings, build, target_layer
+
+
+@pytest.mark.parametrize("n_bands", [1, 2, 3, 10, 54, 64, 128])
+def test_band_cnn_takes_any_number_of_bands(n_bands):
+    model = build(ModelSettings(), 3).eval()
+    patches = torch.randn(2, 1, n_bands, 96)
+    assert model(patches).shape == (2, 3)
+    rows = model.blocks(patches).shape[2]
+    assert rows == (n_bands + 1) // 2  # frequency is halved once
+
+
+@pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "convnext_atto"])
+def test_networks_of_timm_take_one_channel(name):
+    settings = ModelSettings("timm", name)
+    model = build(settings, 2).eval()
+    assert model(torch.randn(2, 1, 64, 96)).shape == (2, 2)
+    assert target_layer(model, settings) in dict(model.named_modules())
+
+
+def test_the_layer_can_be_named():
+    model = build(ModelSettings(), 2)
+    assert target_layer(model, ModelSettings()) == "blocks.3"
+    assert target_layer(model, ModelSettings(layer="blocks.1")) == "blocks.1"
+    with pytest.raises(ValueError, match=r"model.layer is 'conv9', which band_cnn does not have; it has blocks"):
+        target_layer(model, ModelSettings(layer="conv9"))
+
+
+def test_an_unknown_network_is_refused_with_a_hint():
+    with pytest.raises(ValueError, match=r"model.name is 'resnet1', which timm .* did you mean"):
+        build(ModelSettings("timm", "resnet1"), 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"family": "keras"}, "band_cnn, timm"), ({"width": 0}, "at least 1"), ({"dropout": 1.0}, "below 1")],
+)
+def test_settings_are_checked(change, message):
+    with pytest.raises(ValueError, match=message):
+        ModelSettings(**change)
