@@ -1,8 +1,9 @@
 """Add up heat per frequency band: python scripts/bands.py"""
 
 import hydra
-from edge import one_line_errors, run_stage
 from omegaconf import DictConfig
+
+from edge import one_line_errors, run_stage
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")

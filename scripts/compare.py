@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from edge import one_line_errors
-
 from respcam.metrics import BootstrapSettings
 from respcam.stages import compare
 

@@ -1,8 +1,9 @@
 """Cut 16 kHz audio into log-mel frames: python scripts/features.py front_end=logmel64"""
 
 import hydra
-from edge import one_line_errors, run_stage
 from omegaconf import DictConfig
+
+from edge import one_line_errors, run_stage
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")

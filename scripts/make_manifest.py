@@ -9,16 +9,13 @@ import argparse
 from pathlib import Path
 
 from edge import one_line_errors
-
 from respcam.stages import make_manifest
 
 
 @one_line_errors
 def main(arguments: argparse.Namespace) -> None:
     print(
-        make_manifest.run(
-            arguments.layout, arguments.root, arguments.out, arguments.known, arguments.patient_pattern
-        )
+        make_manifest.run(arguments.layout, arguments.root, arguments.out, arguments.known, arguments.patient_pattern)
     )
 
 

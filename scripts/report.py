@@ -1,8 +1,9 @@
 """Write the report of a run: python scripts/report.py"""
 
 import hydra
-from edge import one_line_errors, run_stage
 from omegaconf import DictConfig
+
+from edge import one_line_errors, run_stage
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")

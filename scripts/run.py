@@ -1,9 +1,9 @@
 """Run every stage: python scripts/run.py dataset=sprsound2022 dataset.root=DIR task=adventitious"""
 
 import hydra
-from edge import one_line_errors, settings_of
 from omegaconf import DictConfig
 
+from edge import one_line_errors, settings_of
 from respcam.stages.pipeline import Pipeline
 
 

@@ -6,9 +6,9 @@ Names every recording that is missing or altered; the exit status is 1 where the
 from pathlib import Path
 
 import hydra
-from edge import one_line_errors, typed
 from omegaconf import DictConfig
 
+from edge import one_line_errors, typed
 from respcam.stages import dataset
 
 

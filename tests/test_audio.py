@@ -108,7 +108,11 @@ def test_written_audio_is_exact_and_not_clipped(tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"gain": "loud"}, "expected one of none, rms, peak"), ({"quality": "X"}, "QQ"), ({"target_db": 3}, "at most 0 dB")],
+    [
+        ({"gain": "loud"}, "expected one of none, rms, peak"),
+        ({"quality": "X"}, "QQ"),
+        ({"target_db": 3}, "at most 0 dB"),
+    ],
 )
 def test_settings_are_checked(change, message):
     with pytest.raises(ValueError, match=message):

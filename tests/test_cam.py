@@ -122,7 +122,9 @@ def test_nothing_below_the_layer_is_recorded():
 def test_patches_do_not_influence_each_other(case):
     model, layer, pictures, target = case
     together = grad_cam(model, layer, pictures, target).heat
-    alone = [grad_cam(model, layer, picture[None], k[None]).heat[0] for picture, k in zip(pictures, target, strict=True)]
+    alone = [
+        grad_cam(model, layer, picture[None], k[None]).heat[0] for picture, k in zip(pictures, target, strict=True)
+    ]
     np.testing.assert_allclose(together, torch.stack(alone), atol=1e-5)
 
 
@@ -159,7 +161,9 @@ def test_time_reversal_reverses_heat():
 
 
 def test_an_in_place_layer_above_is_no_obstacle():
-    model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2)
+    )
     assert grad_cam(model, "0", torch.randn(2, 1, 8, 8)).heat.shape == (2, 6, 6)
 
 
@@ -205,3 +209,13 @@ def test_heat_is_resized_like_the_picture():
     assert 32 <= row < 48
     assert 48 <= column < 64
     assert torch.equal(to_input(heat, 4, 6), heat)
+
+
+def test_heat_of_band_cnn_is_its_class_activation_map():
+    model = BandCNN(3).eval()
+    caught = []
+    model.blocks.register_forward_hook(lambda m, i, o: caught.append(o))
+    heat = grad_cam(model, "blocks.3", torch.randn(4, 1, 64, 96), 2).heat
+    maps = caught[0].detach()
+    expected = functional.relu(torch.einsum("k,pkrc->prc", model.head.weight[2], maps))
+    np.testing.assert_allclose(heat, expected.detach() * 3 / maps[0, 0].numel(), atol=1e-6)

@@ -30,7 +30,9 @@ def test_log_mel_agrees_with_a_straightforward_implementation(settings, noise):
 
 @pytest.mark.parametrize("settings", [DEFAULT, VGGISH])
 def test_mel_matrix_agrees_with_librosa(settings):
-    expected = librosa.filters.mel(sr=16_000, n_fft=settings.n_fft, n_mels=64, fmin=100, fmax=2000, htk=True, norm=None)
+    expected = librosa.filters.mel(
+        sr=16_000, n_fft=settings.n_fft, n_mels=64, fmin=100, fmax=2000, htk=True, norm=None
+    )
     np.testing.assert_allclose(mel_matrix(settings).T, expected, atol=1e-6)
 
 
@@ -42,7 +44,9 @@ def test_band_edges_agree_with_librosa():
     np.testing.assert_allclose(edges[:, 2], points[2:], rtol=1e-9)
 
 
-@pytest.mark.parametrize(("n_samples", "expected"), [(399, 0), (400, 1), (559, 1), (560, 2), (15_599, 95), (15_600, 96)])
+@pytest.mark.parametrize(
+    ("n_samples", "expected"), [(399, 0), (400, 1), (559, 1), (560, 2), (15_599, 95), (15_600, 96)]
+)
 def test_frames_are_whole_windows(n_samples, expected):
     assert n_frames(n_samples, DEFAULT) == expected
     assert LogMel(DEFAULT)(np.zeros(n_samples, np.float32)).shape == (expected, 64)

@@ -27,7 +27,12 @@ def test_a_good_table_is_read_as_it_was_written(recordings, tmp_path):
 @pytest.mark.parametrize(
     ("row", "column", "value", "message"),
     [
-        (12, "sample_rate_hz", "44.1k", "recordings.csv row 14: sample_rate_hz is '44.1k'; expected a whole number"),
+        (
+            12,
+            "sample_rate_hz",
+            "44.1k",
+            "recordings.csv row 14: sample_rate_hz is '44.1k'; expected a whole number",
+        ),
         (0, "sha256", "abc", "row 2: sha256 is 'abc'; expected 64 lower-case hex digits"),
         (3, "path", "../secret.wav", "row 5: path is '../secret.wav'; expected a relative path"),
         (3, "path", "/etc/passwd", "row 5: path is '/etc/passwd'; expected a relative path"),
@@ -58,7 +63,10 @@ def test_a_missing_column_and_a_missing_file_are_named(recordings, tmp_path):
     [
         ({"end_s": "0.5"}, "row 2: end_s is '0.5'; expected a time after start_s"),
         ({"start_s": "-1"}, "row 2: start_s is '-1'; expected seconds"),
-        ({"recording_id": "nobody"}, "row 2: recording_id is 'nobody'; expected a recording that the manifest lists"),
+        (
+            {"recording_id": "nobody"},
+            "row 2: recording_id is 'nobody'; expected a recording that the manifest lists",
+        ),
         ({"label": ""}, "row 2: label is ''; expected one of wheeze"),
     ],
 )

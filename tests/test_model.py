@@ -7,10 +7,23 @@ from respcam.model import ModelSettings, build, target_layer
 @pytest.mark.parametrize("n_bands", [1, 2, 3, 10, 54, 64, 128])
 def test_band_cnn_takes_any_number_of_bands(n_bands):
     model = build(ModelSettings(), 3).eval()
-    patches = torch.randn(2, 1, n_bands, 96)
-    assert model(patches).shape == (2, 3)
-    rows = model.blocks(patches).shape[2]
+    rows = 0
+
+    def watch(_module, _inputs, output):
+        nonlocal rows
+        rows = output.shape[2]
+
+    model.blocks.register_forward_hook(watch)
+    assert model(torch.randn(2, 1, n_bands, 96)).shape == (2, 3)
     assert rows == (n_bands + 1) // 2  # frequency is halved once
+
+
+def test_band_cnn_knows_where_in_frequency_it_looks():
+    torch.manual_seed(0)
+    model = build(ModelSettings(), 2).eval()
+    low, high = torch.zeros(2, 1, 1, 64, 96)
+    low[:, :, 16], high[:, :, 40] = 3, 3  # the same line, well away from both edges
+    assert (model(low) - model(high)).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenetv3_small_050", "convnext_atto"])

@@ -12,7 +12,8 @@ def test_15600_samples_make_the_first_patch_of_the_published_front_end(n_samples
 
 
 @pytest.mark.parametrize(
-    ("n_frames", "starts"), [(96, [0]), (97, [0, 1]), (144, [0, 48]), (145, [0, 48, 49]), (240, [0, 48, 96, 144])]
+    ("n_frames", "starts"),
+    [(96, [0]), (97, [0, 1]), (144, [0, 48]), (145, [0, 48, 49]), (240, [0, 48, 96, 144])],
 )
 def test_the_last_patch_ends_with_its_unit(n_frames, starts):
     assert patch_starts(n_frames, PatchSettings()).tolist() == starts

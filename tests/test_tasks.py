@@ -4,7 +4,9 @@ import pytest
 
 from respcam.tasks import Task, units_of
 
-ADVENTITIOUS = Task("adventitious", classes={"normal": ["normal"], "adventitious": ["wheeze", "crackle"]}, normal="normal")
+ADVENTITIOUS = Task(
+    "adventitious", classes={"normal": ["normal"], "adventitious": ["wheeze", "crackle"]}, normal="normal"
+)
 
 
 def test_recordings_get_the_class_of_their_label(recordings):

@@ -7,9 +7,7 @@ from respcam.bands import HzGroups, group_of_band
 from respcam.metrics import BootstrapSettings, interval, patient_weights
 
 
-def band_shares(
-    heat: np.ndarray, patients: np.ndarray, settings: BootstrapSettings
-) -> tuple[np.ndarray, np.ndarray]:
+def band_shares(heat: np.ndarray, patients: np.ndarray, settings: BootstrapSettings) -> tuple[np.ndarray, np.ndarray]:
     """Share of the heat that lies in each band.
 
     Raw heat is added up over patches before anything is divided, so a patch that the model hardly
@@ -68,15 +66,15 @@ def heat_table(
     centre_hz = bands["centre_hz"].to_numpy()
     share, resampled = band_shares(heat, patients, settings)
     group = group_of_band(centre_hz, groups)
-    members = [("band", str(row.band), row.lower_hz, row.upper_hz, [i]) for i, row in enumerate(bands.itertuples())]
+    members: list[tuple[str, str, float, float, list]] = [
+        ("band", str(row.band), row.lower_hz, row.upper_hz, [i]) for i, row in enumerate(bands.itertuples())
+    ]
     members += [
         ("group", name, groups.edges_hz[g], groups.edges_hz[g + 1], list(np.flatnonzero(group == g)))
         for g, name in enumerate(groups.names)
     ]
     above = list(np.flatnonzero(centre_hz > groups.mark_hz))
-    members.append(
-        ("above_mark", f"above {groups.mark_hz:g}", groups.mark_hz, bands["upper_hz"].max(), above)
-    )
+    members.append(("above_mark", f"above {groups.mark_hz:g}", groups.mark_hz, bands["upper_hz"].max(), above))
     rows = []
     for scope, name, lower_hz, upper_hz, inside in members:
         if not inside:

@@ -29,9 +29,7 @@ class Heat:
     target: torch.Tensor
 
 
-def grad_cam(
-    model: nn.Module, layer: str, pictures: torch.Tensor, target: torch.Tensor | int | None = None
-) -> Heat:
+def grad_cam(model: nn.Module, layer: str, pictures: torch.Tensor, target: torch.Tensor | int | None = None) -> Heat:
     """Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391, equations 1 and 2).
 
     ``heat = ReLU(sum_k a_k A_k)`` with ``a_k`` the mean over the map of the gradient of the class

@@ -12,7 +12,12 @@ from respcam.manifest import EVENT_COLUMNS, OPTIONAL_COLUMNS, RECORDING_COLUMNS,
 
 AUDIO_SUFFIXES = tuple(f".{name.lower()}" for name in (*sf.available_formats(), "aif", "aifc", "oga", "opus"))
 
-SPRSOUND_SITES = {"p1": "left posterior", "p2": "left lateral", "p3": "right posterior", "p4": "right lateral"}
+SPRSOUND_SITES = {
+    "p1": "left posterior",
+    "p2": "left lateral",
+    "p3": "right posterior",
+    "p4": "right lateral",
+}
 SPRSOUND_PARTS = {
     "train": ("train_json", "train_wav"),
     "intra": ("test_json/intra_test_json", "test_wav"),

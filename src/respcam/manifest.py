@@ -60,9 +60,7 @@ def read_recordings(path: Path, labels: Collection[str] | None = None) -> pd.Dat
     return table
 
 
-def read_events(
-    path: Path, recordings: pd.DataFrame, labels: Collection[str] | None = None
-) -> pd.DataFrame:
+def read_events(path: Path, recordings: pd.DataFrame, labels: Collection[str] | None = None) -> pd.DataFrame:
     """Read and check a table of events (or respiratory cycles).
 
     Parameters
@@ -182,9 +180,7 @@ def _check_values(table: pd.DataFrame, source: str) -> None:
             _fail(table, source, column, wrong, expected)
 
 
-def _check_labels(
-    table: pd.DataFrame, source: str, labels: Collection[str] | None, *, blank_allowed: bool
-) -> None:
+def _check_labels(table: pd.DataFrame, source: str, labels: Collection[str] | None, *, blank_allowed: bool) -> None:
     legal = set(labels) if labels else set(table["label"]) - {""}
     wrong = ~table["label"].isin(legal | ({""} if blank_allowed else set()))
     if wrong.any():

@@ -56,9 +56,7 @@ def patient_weights(patients: np.ndarray, settings: BootstrapSettings) -> np.nda
     return draws[:, patient_of_unit]
 
 
-def confusion_matrices(
-    target: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray
-) -> np.ndarray:
+def confusion_matrices(target: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray) -> np.ndarray:
     """Count (true class, predicted class) for each row of weights.
 
     Parameters
@@ -75,9 +73,7 @@ def confusion_matrices(
     return (weights @ cells).reshape(-1, n_classes, n_classes)
 
 
-def figures_from_confusion(
-    confusion: np.ndarray, normal: int | None, score: str
-) -> dict[str, np.ndarray]:
+def figures_from_confusion(confusion: np.ndarray, normal: int | None, score: str) -> dict[str, np.ndarray]:
     """Compute the figures that need the confusion matrix only.
 
     Sensitivity: units that are not normal and get their own class, of all that are not normal.

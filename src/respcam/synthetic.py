@@ -5,18 +5,20 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from respcam.manifest import safe_id
-
 LABELS = ("normal", "wheeze")
+BREATH_RMS = 0.05
+INSPIRATION = 0.4  # of a cycle; expiration takes as long, a pause the rest
 
 
 @dataclass(frozen=True)
 class Synthetic:
     """A small data set made on the spot.
 
-    Every recording is breath-like noise in respiratory cycles with a steady hum (louder than the
-    plant, in both classes, so that loudness alone tells nothing). Wheeze recordings carry short
-    tones at ``plant_hz`` in inspiration, at ``snr_db`` against the breath.
+    Every recording is breath-like noise in respiratory cycles with a steady hum: louder than the
+    plant and in both classes, so that the loudest band is not the answer, and of a level that
+    differs between recordings, so that its level is no answer either, whatever the gain policy.
+    Wheeze recordings carry tones about ``plant_hz`` in every inspiration, at ``snr_db`` against
+    the breath.
 
     Parameters
     ----------
@@ -32,8 +34,8 @@ class Synthetic:
         Power of the tone re power of the breath while both sound.
     hum_hz : float
         Frequency of the distractor.
-    hum_db : float
-        Power of the distractor re power of the breath.
+    hum_db, hum_spread_db : float
+        Power of the distractor re power of the breath, and by how much it differs either way.
     seed : int
     """
 
@@ -45,7 +47,8 @@ class Synthetic:
     plant_spread_hz: float = 60.0
     snr_db: float = 0.0
     hum_hz: float = 300.0
-    hum_db: float = 6.0
+    hum_db: float = 9.0
+    hum_spread_db: float = 6.0
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -93,43 +96,51 @@ def make_patient(patient: int, settings: Synthetic) -> list[SyntheticRecording]:
     label = LABELS[patient % 2]
     split = "test" if (patient // 2) % 4 == 3 else "train"
     patient_id = f"s{patient:03d}"
-    cycle_s, timbre_hz = rng.uniform(1.6, 2.6), rng.uniform(350, 550)
+    cycle_s = rng.uniform(1.6, 2.6)
     recordings = []
     for number in range(settings.recordings_per_patient):
-        waveform, events = _recording(label == "wheeze", cycle_s, timbre_hz, settings, rng)
-        name = safe_id(f"{patient_id}_{number}")
+        waveform, events = _recording(label == "wheeze", cycle_s, settings, rng)
+        name = f"{patient_id}_{number}"
         recordings.append(SyntheticRecording(name, patient_id, label, split, waveform, events))
     return recordings
 
 
 def _recording(
-    wheezes: bool, cycle_s: float, timbre_hz: float, settings: Synthetic, rng: np.random.Generator
+    wheezes: bool, cycle_s: float, settings: Synthetic, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[tuple[float, float, str]]]:
     rate = settings.sample_rate_hz
     time_s = np.arange(round(settings.duration_s * rate)) / rate
-    noise = rng.standard_normal(len(time_s))
-    breath = sosfilt(butter(2, [80, 2 * timbre_hz], btype="bandpass", fs=rate, output="sos"), noise)
     phase = (time_s / cycle_s + rng.uniform()) % 1.0
-    # inspiration fills the first 40 % of a cycle, a softer expiration the next 40 %, then a pause
-    envelope = np.where(phase < 0.4, np.sin(np.pi * phase / 0.4), 0.0)
-    envelope += np.where((phase >= 0.4) & (phase < 0.8), 0.6 * np.sin(np.pi * (phase - 0.4) / 0.4), 0.0)
-    breath *= 0.05 / breath.std()
-    power = 0.05**2
-    hum_phase = 2 * np.pi * (settings.hum_hz * time_s + rng.uniform())
-    hum = np.sqrt(2 * power * 10 ** (settings.hum_db / 10)) * np.sin(hum_phase)
-    waveform = breath * envelope + hum
+    upper_hz = rng.uniform(600, 1200)
+    filter_ = butter(2, [80, upper_hz], btype="bandpass", fs=rate, output="sos")
+    breath = sosfilt(filter_, rng.standard_normal(len(time_s)))
+    waveform = BREATH_RMS * breath / breath.std() * _breathing(phase)
+    hum_db = settings.hum_db + rng.uniform(-1, 1) * settings.hum_spread_db
+    waveform += _tone(settings.hum_hz, hum_db, time_s, rng)
     events = []
-    starts = np.flatnonzero(np.diff(phase, prepend=1.0) < 0) / rate
-    for start_s in starts:
-        end_s = min(start_s + 0.4 * cycle_s, settings.duration_s)
+    for start_s in np.flatnonzero(np.diff(phase, prepend=1.0) < 0) / rate:
+        end_s = min(start_s + INSPIRATION * cycle_s, settings.duration_s)
         if end_s - start_s < 0.2:
             continue
         if wheezes:
-            f_hz = settings.plant_hz + rng.uniform(-1, 1) * settings.plant_spread_hz
             inside = (time_s >= start_s) & (time_s < end_s)
-            tone = np.sqrt(2 * power * 10 ** (settings.snr_db / 10)) * np.sin(2 * np.pi * f_hz * time_s[inside])
-            waveform[inside] += tone * np.hanning(inside.sum())
+            f_hz = settings.plant_hz + rng.uniform(-1, 1) * settings.plant_spread_hz
+            waveform[inside] += _tone(f_hz, settings.snr_db, time_s[inside], rng) * np.hanning(inside.sum())
         events.append((round(float(start_s), 3), round(float(end_s), 3), "wheeze" if wheezes else "normal"))
-    waveform += 1e-3 * rng.standard_normal(len(waveform))
-    level = 10 ** (rng.uniform(-6, 0) / 20)
-    return (0.5 * level * waveform / np.abs(waveform).max()).astype(np.float32), events
+    waveform += 0.02 * BREATH_RMS * rng.standard_normal(len(waveform))
+    # the level is drawn, not set by the peak: a peak would carry the plant into every band
+    return (10 ** (rng.uniform(-6, 6) / 20) * waveform).clip(-1, 1).astype(np.float32), events
+
+
+def _breathing(phase: np.ndarray) -> np.ndarray:
+    """Envelope of the breath: inspiration, a softer expiration, a pause."""
+    inspiration = np.where(phase < INSPIRATION, np.sin(np.pi * phase / INSPIRATION), 0.0)
+    later = phase - INSPIRATION
+    is_expiration = (later >= 0) & (later < INSPIRATION)
+    return inspiration + np.where(is_expiration, 0.6 * np.sin(np.pi * later / INSPIRATION), 0.0)
+
+
+def _tone(f_hz: float, level_db: float, time_s: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A sine of random phase whose power is ``level_db`` re power of the breath at its loudest."""
+    amplitude = np.sqrt(2) * BREATH_RMS * 10 ** (level_db / 20)
+    return amplitude * np.sin(2 * np.pi * f_hz * time_s + rng.uniform(0, 2 * np.pi))

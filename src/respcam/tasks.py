@@ -58,9 +58,7 @@ class Task:
             raise ValueError(f"task.classes: label {named(twice)} stands in two places; expected one")
 
 
-def units_of(
-    task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None
-) -> tuple[pd.DataFrame, list[str]]:
+def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) -> tuple[pd.DataFrame, list[str]]:
     """List what is classified, with its class.
 
     Parameters

@@ -159,13 +159,18 @@ class Scaler:
     @staticmethod
     def fit(units: Units) -> "Scaler":
         """Compute the scaler over all frames of the units; call it with training units only."""
-        n, total, squares = 0, 0.0, 0.0
+        n = 0
+        total = squares = np.zeros(units.of(0).shape[1])
         for unit in range(len(units)):
             frames = units.of(unit).astype(np.float64)
-            n, total, squares = n + len(frames), total + frames.sum(axis=0), squares + np.square(frames).sum(axis=0)
+            n, total, squares = (
+                n + len(frames),
+                total + frames.sum(axis=0),
+                squares + np.square(frames).sum(axis=0),
+            )
         mean = total / n
         std = np.sqrt(np.maximum(squares / n - np.square(mean), 1e-8))
-        return Scaler(np.float32(mean), np.float32(std))
+        return Scaler(mean.astype(np.float32), std.astype(np.float32))
 
     def __call__(self, patches: torch.Tensor) -> torch.Tensor:
         """Scale patches and give them the channel axis that a model expects.
@@ -303,9 +308,7 @@ def fit(
     """
     torch.manual_seed(seed)
     model = build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
-    )
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
     state: dict[str, Any] = {"epoch": 0, "history": [], "best": None}
     if checkpoint.is_file():
@@ -318,9 +321,7 @@ def fit(
     class_weight = torch.ones(n_classes)
     if settings.balance == "weights":
         class_weight = torch.from_numpy(1 / (n_classes * np.maximum(frequency, 1e-9))).float()
-    criterion = nn.CrossEntropyLoss(
-        weight=class_weight.to(fabric.device), label_smoothing=settings.label_smoothing
-    )
+    criterion = nn.CrossEntropyLoss(weight=class_weight.to(fabric.device), label_smoothing=settings.label_smoothing)
     bar = tqdm(total=settings.epochs, initial=state["epoch"], desc="train", unit="epoch")
     while state["epoch"] < settings.epochs and not _is_stale(state["history"], settings.patience):
         epoch = state["epoch"]
@@ -357,9 +358,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 
 def _best(history: list[dict[str, float]]) -> int:
     """Index of the epoch with the highest validation AUROC; ties go to the lower loss."""
-    return max(
-        range(len(history)), key=lambda i: (history[i]["validation_auroc"], -history[i]["validation_loss"])
-    )
+    return max(range(len(history)), key=lambda i: (history[i]["validation_auroc"], -history[i]["validation_loss"]))
 
 
 def _is_stale(history: list[dict[str, float]], patience: int) -> bool:
@@ -377,9 +376,7 @@ def _loader(
     order = torch.Generator().manual_seed(seed * 100_003 + epoch + 1)
     sampler = None
     if settings.balance == "sampler":
-        sampler = WeightedRandomSampler(
-            (1 / frequency[train.target]).tolist(), len(train), generator=order
-        )
+        sampler = WeightedRandomSampler((1 / frequency[train.target]).tolist(), len(train), generator=order)
     loader: DataLoader = DataLoader(
         RandomPatches(train, settings.patches_per_unit, seed, epoch),
         batch_size=min(settings.batch_units, len(train)),

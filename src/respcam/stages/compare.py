@@ -205,7 +205,9 @@ def _parts(finished: list[dict[str, Any]], table: pd.DataFrame, folder: Path) ->
 
 def _profiles(finished: list[dict[str, Any]], folder: Path) -> list[dict[str, str]]:
     pictures = []
-    heat = pd.concat([each["band_heat"].assign(run=each["name"], bands=each["bands"], seed=each["seed"]) for each in finished])
+    heat = pd.concat(
+        [each["band_heat"].assign(run=each["name"], bands=each["bands"], seed=each["seed"]) for each in finished]
+    )
     bands = heat[heat["scope"] == "band"]
     mark_hz = finished[0]["heat"]["hz_groups"]["mark_hz"]
     for (split, name), rows in bands.groupby(["split", "target_class"]):

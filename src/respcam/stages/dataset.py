@@ -141,9 +141,7 @@ def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Source
     return Source(settings.name, root, recordings, events, settings.same_patient_parts, found)
 
 
-def read_tables(
-    settings: DatasetSettings, store: Path
-) -> tuple[Path, pd.DataFrame, pd.DataFrame | None, str]:
+def read_tables(settings: DatasetSettings, store: Path) -> tuple[Path, pd.DataFrame, pd.DataFrame | None, str]:
     """Read and check a data set's tables, without a look at its audio.
 
     Returns
@@ -167,9 +165,7 @@ def read_tables(
         source_name = table.name
     else:
         root, recordings, events, source_name = _user_tables(settings)
-    rules.check_patients_apart(
-        recordings, source_name, settings.same_patient_parts, settings.known_shared_patients
-    )
+    rules.check_patients_apart(recordings, source_name, settings.same_patient_parts, settings.known_shared_patients)
     return root, recordings, events, source_name
 
 

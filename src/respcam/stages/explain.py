@@ -82,8 +82,8 @@ def run(
     Path
         Folder with ``heat-map.npy`` (float32 [shape=(patch, row, column)], raw, at the resolution of
         the layer), ``heat-input.npy`` (float32 [shape=(patch, band, frame)], the same resized to the
-        picture), ``layer.json`` (the layer's name) and ``index.csv``: patch, split, unit_id, recording_id, patient_id, start_frame,
-        unit_class, target_class, predicted_class, score, is_zero.
+        picture), ``layer.json`` (the layer's name) and ``index.csv``: patch, split, unit_id,
+        recording_id, patient_id, start_frame, target_class, predicted_class, score, is_zero.
     """
     with artifact.building() as partial:
         if partial is None:
@@ -120,9 +120,7 @@ def run(
         table = pd.concat([index.drop(columns=["unit", "target"]), pd.concat(parts, ignore_index=True)], axis=1)
         write_table(table, partial / "index.csv")
         write_atomically(partial / "layer.json", json.dumps(layer) + "\n")
-        log.info(
-            "explain: layer %s, %d patches, %d all-zero maps", layer, len(table), int(table["is_zero"].sum())
-        )
+        log.info("explain: layer %s, %d patches, %d all-zero maps", layer, len(table), int(table["is_zero"].sum()))
     return artifact.folder
 
 

@@ -119,9 +119,7 @@ def _lay_out(recordings: pd.DataFrame, settings: FrontEnd) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["recording_id", "shard", "first_frame", "n_frames"])
 
 
-def _fill(
-    path: Path, rows: pd.DataFrame, audio: Path, settings: FrontEnd, pool: Parallel, bar: tqdm
-) -> None:
+def _fill(path: Path, rows: pd.DataFrame, audio: Path, settings: FrontEnd, pool: Parallel, bar: tqdm) -> None:
     """Compute one shard; a shard that is there is whole, since it gets its name last."""
     if path.is_file():
         bar.update(len(rows))

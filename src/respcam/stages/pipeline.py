@@ -98,14 +98,18 @@ class Pipeline:
             return train.run(of["train"], of["features"], self.source, own.front_end, own.trained, own.device)
         if stage == "explain":
             return explain.run(
-                of["explain"], of["train"], of["features"], own.front_end, own.trained, own.explain, own.device
+                of["explain"],
+                of["train"],
+                of["features"],
+                own.front_end,
+                own.trained,
+                own.explain,
+                own.device,
             )
         if stage == "bands":
             return bands.run(of["bands"], of["explain"], of["train"], own.hz_groups, own.trained.bootstrap)
         upstream = Upstream(*(of[name] for name in STAGES[:-1]))
-        return report.run(
-            of["report"], upstream, own.audio, own.front_end, own.trained, own.hz_groups, own.config
-        )
+        return report.run(of["report"], upstream, own.audio, own.front_end, own.trained, own.hz_groups, own.config)
 
     def run_all(self) -> Path:
         """Run every stage that is not done; returns the page of the report."""

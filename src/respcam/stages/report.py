@@ -71,9 +71,7 @@ def plan(runs: Path, upstream: Upstream, description: dict[str, Any]) -> Artifac
         description["model"],
         f"seed{description['seed']}",
     ]
-    return Artifact(
-        runs, "report", SCHEMA, {"run": described}, inputs, description["seed"], title="-".join(parts)
-    )
+    return Artifact(runs, "report", SCHEMA, {"run": described}, inputs, description["seed"], title="-".join(parts))
 
 
 def run(
@@ -291,21 +289,26 @@ def _content(
         "title": f"respcam: {described['dataset']}, {task.name}, bands {bands.name}",
         "summary": _summary(tested, task.unit),
         "warnings": [
-            *(f"{part}: {values['note']}. These figures are not patient-independent."
-              for part, values in tested.items() if values["note"]),
+            *(
+                f"{part}: {values['note']}. These figures are not patient-independent."
+                for part, values in tested.items()
+                if values["note"]
+            ),
             *tables.remarks,
             *_weak_band_warning(upstream),
-        ],  # fmt: skip
+        ],
         "what": {
             "data set": described["dataset"],
             "task": f"{task.name}: {', '.join(tables.classes)} per {task.unit}",
-            "split": f"{split.name}" + ("" if described["fold"] is None else f", fold {split.fold} of {split.n_folds}"),
+            "split": f"{split.name}"
+            + ("" if described["fold"] is None else f", fold {split.fold} of {split.n_folds}"),
             "bands": f"{bands.name}: {tables.heat['n_bands']} of {front_end.n_bands} ({keep})",
             "front end": f"{front_end.n_bands} bands, {front_end.f_min_hz:g} to {front_end.f_max_hz:g} Hz, "
             f"{front_end.n_fft}-point FFT, log(mel + {front_end.log_offset:g})",
             "gain": f"{gain} (decides how much of a picture lies on the log floor)",
             "patches": f"{trained.patches.length_frames / front_end.frame_rate_hz:g} s every "
-            f"{trained.patches.hop_frames / front_end.frame_rate_hz:g} s; shorter {task.unit}s: {trained.patches.pad}",
+            f"{trained.patches.hop_frames / front_end.frame_rate_hz:g} s; "
+            f"shorter {task.unit}s: {trained.patches.pad}",
             "model": f"{trained.model.name}, scores pooled by {trained.training.pooling}",
             "training": f"{len(tables.history)} epochs, seed {described['seed']}",
             "heat": f"Grad-CAM for the {tables.heat['target']} class, layer {tables.heat['layer']}, "
@@ -326,7 +329,9 @@ def _content(
         "groups": heat_groups,
         "provenance": {
             "run": artifact.digest,
-            **{name: getattr(upstream, name).digest for name in ("resample", "features", "train", "explain", "bands")},
+            **{
+                name: getattr(upstream, name).digest for name in ("resample", "features", "train", "explain", "bands")
+            },
         },
     }
 
@@ -382,7 +387,9 @@ def _sides(tables: Tables) -> list[dict[str, Any]]:
 def _heat_rows(tables: Tables) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     def shown(row: dict[str, Any]) -> dict[str, Any]:
         known = not pd.isna(row["ratio"])
-        interval = f"{row['ratio']:.2f} ({row['ratio_low']:.2f}\N{EN DASH}{row['ratio_high']:.2f})" if known else "no heat"
+        interval = (
+            f"{row['ratio']:.2f} ({row['ratio_low']:.2f}\N{EN DASH}{row['ratio_high']:.2f})" if known else "no heat"
+        )
         share = f"{row['share']:.1%}" if known else "no heat"
         return {**row, "share": share, "uniform_share": f"{row['uniform_share']:.1%}", "ratio": interval}
 

@@ -54,9 +54,7 @@ def run(artifact: Artifact, source: Source, settings: AudioSettings, workers: in
         done = {row["recording_id"]: row for row in _read_journal(journal)}
         todo = source.recordings[~source.recordings["recording_id"].isin(list(done))]
         jobs = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size="auto")(
-            delayed(resample_one)(
-                row, source.root, source.found[row["recording_id"]], partial / "audio", settings
-            )
+            delayed(resample_one)(row, source.root, source.found[row["recording_id"]], partial / "audio", settings)
             for row in todo.to_dict("records")
         )
         bar = tqdm(jobs, total=len(source.recordings), initial=len(done), desc="resample", unit="rec")

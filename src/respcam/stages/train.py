@@ -235,9 +235,7 @@ def _figures(
     }
 
 
-def _save_model(
-    model: nn.Module, scaler: Scaler, bands: pd.DataFrame, class_names: list[str], folder: Path
-) -> None:
+def _save_model(model: nn.Module, scaler: Scaler, bands: pd.DataFrame, class_names: list[str], folder: Path) -> None:
     weights = {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
     write_table(bands.assign(mean=scaler.mean, std=scaler.std), folder / "scaler.csv")

@@ -1,0 +1,154 @@
+import os
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile as sf
+
+from respcam import manifest
+from respcam.artifact import file_sha256
+from respcam.audio import AudioSettings
+from respcam.stages import resample
+from respcam.stages.dataset import DatasetSettings, open_dataset, validate
+
+SETTINGS = AudioSettings()
+
+DAMAGE = {
+    "d0_empty": "empty",
+    "d1_text": "not_audio",
+    "d2_truncated": "truncated",
+    "d3_zero_length": "zero_length",
+    "d4_silent": "silent",
+    "d5_nan": "not_finite",
+    "d6_checksum": "wrong_checksum",
+    "d7_missing": "missing",
+    "d8_folder": "unreadable",
+    "d9_length": "altered",
+    "e0_infinite": "not_finite",
+    "e1_cut_flac": "not_audio|truncated",
+}
+
+
+def write_damage(root, tone):
+    good = tone(300, 8000)
+    for name in ["d2_truncated", "d6_checksum", "d9_length"]:
+        sf.write(root / f"{name}.wav", good, 8000)
+    whole = (root / "d2_truncated.wav").read_bytes()
+    (root / "d2_truncated.wav").write_bytes(whole[:5000])
+    (root / "d0_empty.wav").write_bytes(b"")
+    (root / "d1_text.wav").write_text("no sound here " * 40)
+    sf.write(root / "d3_zero_length.wav", np.zeros(0, np.float32), 8000)
+    sf.write(root / "d4_silent.wav", np.zeros(8000, np.float32), 8000)
+    for name, value in (("d5_nan", np.nan), ("e0_infinite", np.inf)):
+        sf.write(root / f"{name}.wav", np.append(good, value).astype(np.float32), 8000, subtype="FLOAT")
+    (root / "d8_folder.wav").mkdir()
+    noise = np.random.default_rng(0).standard_normal(8000) / 10
+    sf.write(root / "e1_cut_flac.wav", noise, 8000, format="FLAC")
+    (root / "e1_cut_flac.wav").write_bytes((root / "e1_cut_flac.wav").read_bytes()[:3000])
+
+
+@pytest.fixture
+def damaged(tmp_path, tone):
+    """A data set of three good recordings and every kind of damage."""
+    root = tmp_path / "data"
+    root.mkdir()
+    names = [*DAMAGE, "good_0", "good_1", "good_2"]
+    write_damage(root, tone)
+    for number in range(3):
+        sf.write(root / f"good_{number}.wav", tone(200 + number, 8000), 8000)
+    rows = [
+        {"recording_id": name, "path": f"{name}.wav", "sha256": "", "sample_rate_hz": "", "n_samples": "",
+         "patient_id": name, "label": "normal", "split": "train"}
+        for name in names
+    ]  # fmt: skip
+    table = pd.DataFrame(rows).set_index("recording_id", drop=False)
+    table.loc["d6_checksum", "sha256"] = "0" * 64
+    table.loc["d9_length", "n_samples"] = "123"
+    table.loc["good_0", "sha256"] = file_sha256(root / "good_0.wav")
+    manifest.write_table(table, tmp_path / "manifest.csv")
+    return DatasetSettings("damaged", root=root, manifest=tmp_path / "manifest.csv", missing="skip")
+
+
+def run(settings, store):
+    source = open_dataset(settings, store, workers=2)
+    artifact = resample.plan(store, source, SETTINGS)
+    return resample.run(artifact, source, SETTINGS, workers=1)
+
+
+def test_every_kind_of_damage_is_listed_and_the_rest_goes_on(damaged, tmp_path):
+    folder = run(damaged, tmp_path / "store")
+    rejected = pd.read_csv(folder / "rejected.csv").set_index("recording_id")
+    assert set(rejected.index) == set(DAMAGE)
+    for name, reason in DAMAGE.items():
+        assert rejected.at[name, "reason"] in reason.split("|"), rejected.loc[name].tolist()
+    usable = pd.read_csv(folder / "recordings.csv")
+    assert usable["recording_id"].tolist() == ["good_0", "good_1", "good_2"]
+    assert (usable["n_samples"] == 16_000).all()
+    for name in usable["recording_id"]:
+        header = sf.info(folder / "audio" / f"{name}.wav")
+        assert (header.samplerate, header.channels, header.frames) == (16_000, 1, 16_000)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permission_is_listed(damaged, tmp_path):
+    (damaged.root / "good_1.wav").chmod(0)
+    rejected = pd.read_csv(run(damaged, tmp_path / "store") / "rejected.csv").set_index("recording_id")
+    assert rejected.at["good_1", "reason"] == "unreadable"
+
+
+def test_missing_recordings_are_counted_and_named_unless_skipped(damaged, tmp_path):
+    strict = DatasetSettings("damaged", root=damaged.root, manifest=damaged.manifest)
+    with pytest.raises(FileNotFoundError, match=r"1 of 15 recordings are not under .*: d7_missing; get them, or set"):
+        open_dataset(strict, tmp_path / "store", workers=1)
+
+
+def test_validation_names_what_is_missing_or_altered(damaged, tmp_path):
+    problems = validate(damaged, tmp_path / "store", workers=1)
+    assert [line.split(":")[0] for line in problems] == ["d6_checksum.wav", "d7_missing.wav", "d8_folder.wav"]
+    assert "altered" in problems[0]
+    assert "missing" in problems[1]
+
+
+def test_a_changed_file_is_another_artifact_and_an_unchanged_one_is_not_read_again(damaged, tmp_path, tone):
+    store = tmp_path / "store"
+    first = resample.plan(store, open_dataset(damaged, store, 1), SETTINGS).digest
+    assert resample.plan(store, open_dataset(damaged, store, 1), SETTINGS).digest == first
+    sf.write(damaged.root / "good_2.wav", tone(999, 8000), 8000)
+    assert resample.plan(store, open_dataset(damaged, store, 1), SETTINGS).digest != first
+
+
+def test_labels_do_not_make_audio_again(damaged, tmp_path):
+    store = tmp_path / "store"
+    first = open_dataset(damaged, store, 1)
+    table = manifest.read_recordings(damaged.manifest).assign(label="wheeze")
+    manifest.write_table(table, damaged.manifest)
+    second = open_dataset(damaged, store, 1)
+    assert first.audio_digest == second.audio_digest
+    assert first.label_digest != second.label_digest
+
+
+def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch, caplog):
+    store = tmp_path / "store"
+    source = open_dataset(damaged, store, 1)
+    artifact = resample.plan(store, source, SETTINGS)
+    whole, seen = resample.resample_one, []
+
+    def die_at_the_last(row, *rest):
+        seen.append(row["recording_id"])
+        if row["recording_id"] == "good_2":
+            raise KeyboardInterrupt
+        return whole(row, *rest)
+
+    monkeypatch.setattr(resample, "resample_one", die_at_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        resample.run(artifact, source, SETTINGS, workers=1)
+    with (artifact.folder.with_name(artifact.folder.name + ".partial") / "journal.jsonl").open("a") as journal:
+        journal.write('{"recording_id": "good_2", "n_sam')  # a line that was cut off
+    seen.clear()
+    monkeypatch.setattr(
+        resample, "resample_one", lambda row, *rest: seen.append(row["recording_id"]) or whole(row, *rest)
+    )
+    folder = resample.run(artifact, source, SETTINGS, workers=1)
+    assert seen == ["good_2"]
+    assert len(pd.read_csv(folder / "recordings.csv")) == 3
+    assert not (folder / "journal.jsonl").exists()

@@ -1,0 +1,150 @@
+"""The command line: every option composes, mistakes end in one line, the README's commands exist."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT
+from hydra import compose, initialize_config_dir
+
+import edge
+from respcam.bands import kept_bands
+from respcam.front_end import band_edges_hz
+
+CONF = PROJECT / "conf"
+OPTIONS = [
+    f"{path.parent.name}={path.stem}"
+    for path in sorted(CONF.glob("*/*.yaml"))
+    if path.parent.name not in ("experiment", "dataset")
+]
+NEEDS = {"bands=ranges": ["bands.keep_hz=[[100,600],[900,1500]]"]}
+
+
+def composed(*overrides):
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_becomes_typed_settings(option):
+    edge.settings_of(composed(option, *NEEDS.get(option, [])))
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "dataset").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_dataset_becomes_typed_settings(path):
+    extra = ["dataset.root=/data"] if "root:" in path.read_text() else []
+    extra += ["dataset.manifest=/data/m.csv"] if path.stem == "csv" else []
+    settings = edge.settings_of(composed(f"dataset={path.stem}", *extra))
+    assert settings.dataset.name == path.stem
+    if settings.dataset.manifest and path.stem != "csv":
+        assert settings.dataset.manifest.is_file()
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_experiments_are_short_and_compose(path):
+    assert len(path.read_text().splitlines()) <= 10
+    edge.settings_of(composed(f"+experiment={path.stem}"))
+
+
+def test_the_default_is_the_front_end_of_the_field():
+    settings = edge.settings_of(composed())
+    front_end = settings.front_end
+    assert (front_end.window_samples, front_end.hop_samples, front_end.n_bands) == (400, 160, 64)
+    assert (front_end.f_min_hz, front_end.f_max_hz, front_end.log_offset) == (100, 2000, 0.01)
+    assert settings.trained.patches.length_frames == 96
+    below = edge.settings_of(composed("bands=below_1500hz")).trained.bands
+    assert kept_bands(band_edges_hz(front_end), below).sum() == 54
+    assert edge.settings_of(composed("front_end=vggish")).front_end.n_fft == 512
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+front_end.n_ffft=512", "front_end.n_ffft: Key 'n_ffft' not in 'FrontEnd'"),
+        (
+            "training.epochs=many",
+            "training.epochs: Value 'many' of type 'str' could not be converted to Integer",
+        ),
+        ("dataset=sprsound2022", "dataset.root: "),
+    ],
+)
+def test_a_misspelt_key_a_wrong_type_and_a_missing_value_are_refused(override, message):
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        edge.settings_of(composed(override))
+
+
+def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(PROJECT / "scripts" / script), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, check=False)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["dataset=sprsound2022", "dataset.root=/nowhere"],
+            "dataset.root is /nowhere, which is not a folder",
+        ),
+        (["training.epochs=0"], "training.epochs is 0; expected at least 1"),
+        (
+            ["model=timm", "model.name=resnet1", "dataset.synthetic.n_patients=3"],
+            "n_patients is 3; expected at least 20",
+        ),
+    ],
+)
+def test_a_mistake_ends_with_one_line(tmp_path, arguments, message):
+    result = run("run.py", *arguments, cwd=tmp_path)
+    assert result.returncode in (1, 2)
+    assert "Traceback" not in result.stderr
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_stages_run_one_by_one_and_print_where(tmp_path):
+    few = [
+        "dataset.synthetic.n_patients=20",
+        "dataset.synthetic.duration_s=2",
+        "training=quick",
+        "training.epochs=1",
+    ]
+    refused = run("features.py", *few, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "run scripts/resample.py with the same overrides first" in refused.stderr
+    for stage in ("resample", "features"):
+        result = run(f"{stage}.py", *few, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / result.stdout.strip().splitlines()[-1] / "provenance.json").is_file()
+    result = run("run.py", *few, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    page = tmp_path / result.stdout.strip().splitlines()[-1]
+    assert page.name == "report.html"
+    assert page.is_file()
+
+
+def test_a_folder_becomes_a_manifest_that_validates(tmp_path, write_sound, noise):
+    for name in ("data/crackle/ann_1.wav", "data/normal/bob_1.wav"):
+        write_sound(name, noise)
+    made = run("make_manifest.py", "folder", "data", "--out", "m", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.strip() == "m/data.csv"
+    check = ["dataset=csv", "dataset.root=data", "dataset.manifest=m/data.csv"]
+    assert run("validate_manifest.py", *check, cwd=tmp_path).returncode == 0
+    (tmp_path / "data/normal/bob_1.wav").unlink()
+    gone = run("validate_manifest.py", *check, cwd=tmp_path)
+    assert gone.returncode == 1
+    assert "normal/bob_1.wav: missing" in gone.stdout
+
+
+def test_every_command_of_the_readme_exists():
+    readme = (PROJECT / "README.md").read_text()
+    scripts = set(re.findall(r"scripts/([\w/]+\.py)", readme))
+    assert "run.py" in scripts
+    for name in scripts:
+        assert (PROJECT / "scripts" / name).is_file(), name
+    known = {f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml")}
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    for group, value in re.findall(r"(?<![\w.])(\w+)=([\w,]+)", readme):
+        if group in groups:
+            assert {f"{group}={each}" for each in value.split(",")} <= known, f"{group}={value}"
