@@ -34,6 +34,7 @@ def test_a_selection_that_keeps_nothing_is_refused():
     ("change", "message"),
     [
         ({"keep_hz": []}, "expected at least one"),
+        ({"keep_hz": [100, 500]}, "has 100; expected"),
         ({"keep_hz": [[500, 100]]}, r"\[500, 100\]; expected \[low, high\]"),
         ({"rule": "edge"}, "lower, centre, upper"),
     ],

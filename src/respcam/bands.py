@@ -1,6 +1,7 @@
 """Which mel bands are kept, which lie in which group of Hz, and what "above 1500 Hz" means."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,17 +24,21 @@ class BandSelection:
     """
 
     name: str = "all"
-    keep_hz: list[list[float]] | None = None
+    keep_hz: list[Any] | None = None
     rule: str = "centre"
 
     def __post_init__(self) -> None:
         if self.rule not in EDGE_RULES:
             raise ValueError(f"bands.rule is {self.rule!r}; expected one of {', '.join(EDGE_RULES)}")
-        for span in self.keep_hz or []:
-            if len(span) != 2 or not 0 <= span[0] < span[1]:
-                raise ValueError(f"bands.keep_hz has {span}; expected [low, high] in Hz with 0 <= low < high")
-        if self.keep_hz is not None and not self.keep_hz:
+        if self.keep_hz is None:
+            return
+        if not self.keep_hz:
             raise ValueError("bands.keep_hz is []; expected at least one [low, high], or null for all bands")
+        for span in self.keep_hz:
+            if np.shape(span) != (2,) or not 0 <= span[0] < span[1]:
+                raise ValueError(f"bands.keep_hz has {span}; expected [low, high] in Hz with 0 <= low < high")
+        # 1500 and 1500.0 are one setting with one digest
+        object.__setattr__(self, "keep_hz", [[float(low), float(high)] for low, high in self.keep_hz])
 
 
 @dataclass(frozen=True)

@@ -204,9 +204,10 @@ def test_a_class_without_usable_recordings_ends_with_one_line(finished, tmp_path
 
 
 CHILD = """
-import sys
+import logging, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
+logging.basicConfig(level="INFO")
 from test_pipeline import Pipeline, settings_in
 Pipeline(settings_in(Path(sys.argv[2]), epochs=6)).run_all()
 """

@@ -148,7 +148,8 @@ def _differences(finished: list[dict[str, Any]], bootstrap: BootstrapSettings) -
 def _paired_difference(
     pruned: dict[str, Any], full: dict[str, Any], part: str, bootstrap: BootstrapSettings
 ) -> dict[str, dict[str, float | None]]:
-    tables = [each["predictions"].query("split == @part").set_index("unit_id") for each in (pruned, full)]
+    predictions = [each["predictions"] for each in (pruned, full)]
+    tables = [table[table["split"] == part].set_index("unit_id") for table in predictions]
     if not tables[0].index.equals(tables[1].index):
         raise ValueError(f"{pruned['name']} and {full['name']} were tested on different units of {part}")
     classes = full["metrics"][part]["confusion"]["classes"]
