@@ -46,7 +46,7 @@ def test_every_dataset_becomes_typed_settings(path):
 @pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
 def test_experiments_are_short_and_compose(path):
     assert len(path.read_text().splitlines()) <= 10
-    edge.settings_of(composed(f"+experiment={path.stem}"))
+    edge.settings_of(composed(f"experiment={path.stem}"))
 
 
 def test_the_default_is_the_front_end_of_the_field():

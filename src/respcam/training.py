@@ -12,6 +12,7 @@ import torch
 import torchaudio
 from lightning_fabric import Fabric
 from torch import nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 from tqdm import tqdm
 
@@ -45,6 +46,9 @@ class Training:
     balance : str
         Against unequal classes: weights (in the loss), sampler (in the draw) or none.
     label_smoothing : float
+    average_decay : float
+        Per step, of the running average of the weights that is validated and kept; 0 keeps the
+        last weights themselves.
     time_mask_frames, band_mask : int
         Widest mask of SpecAugment (Park et al. 2019, arXiv 1904.08779); 0 is off.
     patience : int
@@ -64,6 +68,7 @@ class Training:
     pooling: str = "mean"
     balance: str = "weights"
     label_smoothing: float = 0.0
+    average_decay: float = 0.99
     time_mask_frames: int = 16
     band_mask: int = 8
     patience: int = 10
@@ -76,6 +81,8 @@ class Training:
                 raise ValueError(f"training.{name} is {getattr(self, name)}; expected at least 1")
         if self.learning_rate <= 0:
             raise ValueError(f"training.learning_rate is {self.learning_rate}; expected above 0")
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(f"training.average_decay is {self.average_decay}; expected 0 or more and below 1")
         if self.pooling not in POOLINGS:
             raise ValueError(f"training.pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
         if self.balance not in BALANCES:
@@ -310,11 +317,13 @@ def fit(
     model = build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
     model, optimizer = fabric.setup(model, optimizer)
+    averaged = AveragedModel(model.module, avg_fn=_running_average(settings.average_decay), use_buffers=True)
     state: dict[str, Any] = {"epoch": 0, "history": [], "best": None}
     if checkpoint.is_file():
         saved = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
         model.load_state_dict(saved.pop("model"))
         optimizer.load_state_dict(saved.pop("optimizer"))
+        averaged.load_state_dict(saved.pop("averaged"))
         state = saved
         log.info("train: going on after epoch %d", state["epoch"])
     frequency = np.bincount(train.target, minlength=n_classes) / len(train)
@@ -327,8 +336,8 @@ def fit(
         epoch = state["epoch"]
         torch.manual_seed(seed * 100_003 + epoch + 1)
         loader = _loader(train, frequency, settings, seed, epoch, fabric)
-        train_loss = _run_epoch(model, optimizer, criterion, loader, scaler, settings, epoch, fabric)
-        probability = predict(model, validation, scaler, settings.pooling, fabric)
+        train_loss = _run_epoch(model, averaged, optimizer, criterion, loader, scaler, settings, epoch, fabric)
+        probability = predict(averaged.module, validation, scaler, settings.pooling, fabric)
         row = {
             "epoch": epoch + 1,
             "train_loss": train_loss,
@@ -339,15 +348,29 @@ def fit(
         state["history"].append(row)
         state["epoch"] = epoch + 1
         if _best(state["history"]) == epoch:
-            state["best"] = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            state["best"] = {name: tensor.clone() for name, tensor in averaged.module.state_dict().items()}
         bar.update()
         bar.set_postfix(auroc=f"{row['validation_auroc']:.3f}", loss=f"{train_loss:.3f}")
-        _save(checkpoint, {**state, "model": model.state_dict(), "optimizer": optimizer.state_dict()})
+        live = {"model": model, "optimizer": optimizer, "averaged": averaged}
+        _save(checkpoint, {**state, **{name: each.state_dict() for name, each in live.items()}})
     bar.close()
-    model.load_state_dict(state["best"])
+    kept = averaged.module
+    kept.load_state_dict(state["best"])
     history = pd.DataFrame(state["history"])
     history["is_best"] = np.arange(len(history)) == _best(state["history"])
-    return model.module.eval(), history
+    return kept.eval(), history
+
+
+def _running_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+    """Exponential average of the weights; the first steps weigh more, so that a short run is no worse."""
+
+    def average(so_far: torch.Tensor, now: torch.Tensor, n_steps: torch.Tensor) -> torch.Tensor:
+        if not so_far.is_floating_point():
+            return now
+        rate = 1 - min(decay, (1 + int(n_steps)) / (10 + int(n_steps)))
+        return torch.lerp(so_far, now, rate)
+
+    return average
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:
@@ -390,6 +413,7 @@ def _loader(
 
 def _run_epoch(
     model: nn.Module,
+    averaged: AveragedModel,
     optimizer: torch.optim.Optimizer,
     criterion: nn.Module,
     loader: DataLoader,
@@ -415,6 +439,7 @@ def _run_epoch(
         optimizer.zero_grad()
         fabric.backward(loss)
         optimizer.step()
+        averaged.update_parameters(model.module)
         total += loss.item()
     return total / len(loader)
 
