@@ -1,0 +1,45 @@
+"""Checks on real recordings: RESPCAM_DATA=DIR with sprsound2022/ and icbhi2017/ in it; skipped without."""
+
+import os
+from pathlib import Path
+
+import edge
+import pandas as pd
+import pytest
+from test_scripts import composed
+
+from respcam.stages import dataset, resample
+
+DATA = Path(os.environ.get("RESPCAM_DATA", "/nonexistent"))
+NAMES = ["sprsound2022", "icbhi2017"]
+
+
+def settings_of(name: str, tmp_path: Path):
+    if not (DATA / name).is_dir():
+        pytest.skip(f"no {name} under RESPCAM_DATA")
+    overrides = [f"dataset={name}", f"dataset.root={DATA / name}", "dataset.missing=skip"]
+    return edge.settings_of(composed(*overrides, f"paths.store={tmp_path}", "workers=1"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_there_is_what_was_published(name, tmp_path):
+    settings = settings_of(name, tmp_path)
+    problems = dataset.validate(settings.dataset, tmp_path, workers=1)
+    assert not [line for line in problems if not line.endswith(": missing")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_real_headers_widths_and_rates_are_read(name, tmp_path):
+    settings = settings_of(name, tmp_path)
+    source = dataset.open_dataset(settings.dataset, tmp_path, workers=1)
+    present = source.found.index[source.found != dataset.MISSING]
+    (tmp_path / "out").mkdir()
+    rows = source.recordings.set_index("recording_id", drop=False).loc[present[:20]].to_dict("records")
+    found = [
+        resample.resample_one(row, source.root, source.found[row["recording_id"]], tmp_path / "out", settings.audio)
+        for row in rows
+    ]
+    table = pd.DataFrame(found)
+    assert "reason" not in table
+    expected = table["source_samples"] * 16_000 / table["source_rate_hz"]
+    assert (table["n_samples"] - expected).abs().max() <= 1
