@@ -3,11 +3,11 @@
 import os
 from pathlib import Path
 
-import edge
 import pandas as pd
 import pytest
 from test_scripts import composed
 
+import edge
 from respcam.stages import dataset, resample
 
 DATA = Path(os.environ.get("RESPCAM_DATA", "/nonexistent"))
