@@ -87,8 +87,8 @@ def test_training_ends_when_nothing_gets_better(tmp_path):
 
 def test_the_best_epoch_on_validation_is_the_one_returned(tmp_path):
     model, history = train(tmp_path)
-    best = history["validation_auroc"].max()
-    assert history.loc[history["is_best"], "validation_auroc"].tolist() == [best]
+    best = history.loc[history["is_best"], "validation_auroc"].item()
+    assert history.loc[history["is_best"], "validation_loss"].item() == history["validation_loss"].min()
     units = make_units(12, seed=1)
     probability = predict(model, units, Scaler.fit(make_units()), SMALL.pooling, make_fabric("cpu"))
     positive, negative = probability[units.target == 1, 1], probability[units.target == 0, 1]
@@ -134,6 +134,12 @@ def test_units_are_batched_in_order_and_whole():
     batches = list(unit_batches(units, 20))
     assert [unit for batch in batches for unit in batch] == list(range(50))
     assert len(batches) > 3
+
+
+def test_precision_follows_the_device():
+    assert make_fabric("cpu", "32-true")._precision.precision == "32-true"
+    expected = "bf16-mixed" if torch.cpu._is_avx512_bf16_supported() else "32-true"
+    assert make_fabric("cpu", "auto")._precision.precision == expected
 
 
 @pytest.mark.parametrize("balance", ["weights", "sampler", "none"])

@@ -52,9 +52,10 @@ class Training:
     time_mask_frames, band_mask : int
         Widest mask of SpecAugment (Park et al. 2019, arXiv 1904.08779); 0 is off.
     patience : int
-        Epochs without a better validation AUROC after which training ends.
+        Epochs without a lower validation loss after which training ends.
     precision : str
-        Lightning Fabric's name: 32-true, bf16-mixed, 16-mixed.
+        Of training; scores and heat are always computed in single precision. auto takes bf16-mixed
+        where the device computes in it natively, else 32-true; or Lightning Fabric's name.
     threads : int
         torch threads on a CPU.
     """
@@ -72,7 +73,7 @@ class Training:
     time_mask_frames: int = 16
     band_mask: int = 8
     patience: int = 10
-    precision: str = "32-true"
+    precision: str = "auto"
     threads: int = 2
 
     def __post_init__(self) -> None:
@@ -215,7 +216,7 @@ def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
 
 
 def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> Fabric:
-    """Choose the device (auto, cpu, cuda, ...) and make torch repeatable on it.
+    """Choose the device (auto, cpu, cuda, ...) and precision, and make torch repeatable on it.
 
     Raises
     ------
@@ -224,6 +225,10 @@ def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> Fa
     """
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    if precision == "auto":
+        on_gpu = device != "cpu" and torch.cuda.is_available()
+        is_native = torch.cuda.is_bf16_supported() if on_gpu else torch.cpu._is_avx512_bf16_supported()
+        precision = "bf16-mixed" if is_native else "32-true"
     try:
         return Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
     except (RuntimeError, ValueError) as error:
@@ -257,8 +262,7 @@ def predict(
     for batch in tqdm(list(unit_batches(units)), desc=progress, disable=not progress, leave=False):
         patches = [units.grid(unit) for unit in batch]
         tensor = fabric.to_device(torch.from_numpy(np.concatenate(patches)))
-        with fabric.autocast():
-            scores = model(scaler(tensor)).float()
+        scores = model(scaler(tensor))
         pooled += [pool(own, pooling) for own in scores.split([len(own) for own in patches])]
     return torch.stack(pooled).softmax(dim=1).cpu().numpy()
 
@@ -288,7 +292,7 @@ def fit(
     fabric: Fabric,
     checkpoint: Path,
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """Train a network; the epoch with the highest validation AUROC is the one returned.
+    """Train a network; the epoch with the lowest validation loss is the one returned.
 
     Each epoch's random numbers follow from seed and epoch, and the state after each epoch lies in
     ``checkpoint``: a run that was killed goes on after its last whole epoch and ends the same.
@@ -380,8 +384,8 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 
 
 def _best(history: list[dict[str, float]]) -> int:
-    """Index of the epoch with the highest validation AUROC; ties go to the lower loss."""
-    return max(range(len(history)), key=lambda i: (history[i]["validation_auroc"], -history[i]["validation_loss"]))
+    """Index of the epoch with the lowest validation loss: AUROC is too coarse on a few patients."""
+    return min(range(len(history)), key=lambda i: history[i]["validation_loss"])
 
 
 def _is_stale(history: list[dict[str, float]], patience: int) -> bool:
