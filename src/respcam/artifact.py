@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -48,7 +49,7 @@ def file_sha256(path: Path) -> str:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a UTF-8 text file so that a reader sees the old content or the new, never a part."""
-    partial = path.with_name(f".{path.name}.partial")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write the same file
     partial.write_text(text, encoding="utf-8", newline="\n")
     partial.replace(path)
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 
 ENVIRONMENT = Environment(
     loader=PackageLoader("respcam", "templates"),
@@ -15,11 +16,13 @@ ENVIRONMENT = Environment(
 )
 
 
-def with_interval(figure: Mapping[str, float | None]) -> str:
-    """Write a figure with its interval: ``0.812 (0.760-0.858)``, or a dash where it is not defined."""
+def with_interval(figure: Mapping[str, float | None]) -> Markup:
+    """Write a figure with its interval below it, or a dash where it is not defined."""
     if figure["value"] is None:
-        return "\N{EN DASH}"
-    return f"{figure['value']:.3f} ({figure['low']:.3f}\N{EN DASH}{figure['high']:.3f})"
+        return Markup("\N{EN DASH}")
+    low, high = (f"{figure[end]:.3f}".replace("-", "\N{MINUS SIGN}") for end in ("low", "high"))
+    value = f"{figure['value']:.3f}".replace("-", "\N{MINUS SIGN}")
+    return Markup('{}<br><span class="small">{} to {}</span>').format(value, low, high)
 
 
 def data_uri(png: bytes) -> str:

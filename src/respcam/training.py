@@ -365,10 +365,10 @@ def fit(
     return kept.eval(), history
 
 
-def _running_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]:
+def _running_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | int], torch.Tensor]:
     """Exponential average of the weights; the first steps weigh more, so that a short run is no worse."""
 
-    def average(so_far: torch.Tensor, now: torch.Tensor, n_steps: torch.Tensor) -> torch.Tensor:
+    def average(so_far: torch.Tensor, now: torch.Tensor, n_steps: torch.Tensor | int) -> torch.Tensor:
         if not so_far.is_floating_point():
             return now
         rate = 1 - min(decay, (1 + int(n_steps)) / (10 + int(n_steps)))
@@ -443,7 +443,7 @@ def _run_epoch(
         optimizer.zero_grad()
         fabric.backward(loss)
         optimizer.step()
-        averaged.update_parameters(model.module)
+        averaged.update_parameters(model.module)  # type: ignore[arg-type]
         total += loss.item()
     return total / len(loader)
 

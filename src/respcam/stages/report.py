@@ -209,7 +209,7 @@ def _pictures(
             caption = (
                 f"{part}{note}: for each class the {trained.task.unit} recognised with most certainty and the one "
                 f"missed with most certainty. Left the log-mel picture (dark is loud), right the same with heat for "
-                f"its true class. Frequency axis in Hz at mel spacing; {rows}."
+                f"its true class. Bands are drawn at their place in Hz; {rows}."
             )
             if tables.heat["target"] != "true":
                 caption = caption.replace("its true class", f"target {tables.heat['target']}")
