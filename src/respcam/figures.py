@@ -203,7 +203,7 @@ def profiles_together(profiles: dict[str, pd.DataFrame], mark_hz: float, title: 
         low, high = bands["ratio_low"].astype(float), bands["ratio_high"].astype(float)
         axes.fill_between(bands["centre_hz"], low, high, color=line.get_color(), alpha=0.2, linewidth=0)
     axes.axhline(1, color=GREY, linestyle="--", label="uniform heat")
-    axes.axvline(mark_hz, color=ORANGE, label=f"{mark_hz:g} Hz")
-    axes.set(xlabel="frequency (Hz)", ylabel="heat / uniform", title=title, ylim=(0, None))
+    axes.axvline(mark_hz, color="black", linestyle=":", label=f"{mark_hz:g} Hz")
+    axes.set(xlabel="frequency (Hz)", ylabel="heat / uniform", title=title, ylim=(0, None), xlim=(0, None))
     axes.legend(fontsize=8)
     return figure

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-METRICS = ("sensitivity", "specificity", "score", "balanced_accuracy", "macro_f1", "auroc")
+METRICS = ("auroc", "sensitivity", "specificity", "score", "balanced_accuracy", "macro_f1")
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def run(artifact: Artifact, runs: Sequence[Path], bootstrap: BootstrapSettings) 
             return artifact.folder / "comparison.html"
         (partial / "figures").mkdir(exist_ok=True)
         finished = [_read(folder) for folder in sorted(runs)]
+        _label(finished)
         table = pd.DataFrame([row for each in finished for row in _rows(each)])
         write_table(table, partial / "comparison.csv")
         differences = _differences(finished, bootstrap)
@@ -77,8 +78,8 @@ def run(artifact: Artifact, runs: Sequence[Path], bootstrap: BootstrapSettings) 
             differences=differences,
             profiles=_profiles(finished, partial / "figures"),
             runs=[
-                {"name": folder.name, "link": os.path.relpath(folder / "report.html", artifact.folder)}
-                for folder in sorted(runs)
+                {"name": each["label"], "link": os.path.relpath(folder / "report.html", artifact.folder)}
+                for each, folder in zip(finished, sorted(runs), strict=True)
             ],
         )
         write_atomically(partial / "comparison.html", page)
@@ -96,6 +97,19 @@ def _read(folder: Path) -> dict[str, Any]:
         "predictions": pd.read_csv(folder / "predictions.csv", dtype={"unit_id": str, "patient_id": str}),
         "task_settings": provenance["settings"]["run"]["task_settings"],
     }
+
+
+def _label(finished: list[dict[str, Any]]) -> None:
+    """Name each run by what it differs in from the others."""
+    fields = ("dataset", "task", "split", "fold", "model", "bands", "seed")
+    varying = [name for name in fields if len({each[name] for each in finished}) > 1] or ["bands"]
+    for each in finished:
+        words = (str(each[name]) if name == "bands" else f"{name} {each[name]}" for name in varying)
+        each["label"] = ", ".join(words)
+    labels = [each["label"] for each in finished]
+    for each in finished:
+        if labels.count(each["label"]) > 1:
+            each["label"] += f" ({each['name'][-8:]})"
 
 
 def _flat(values: dict[str, dict[str, float | None]]) -> dict[str, float | None]:
@@ -138,7 +152,7 @@ def _differences(finished: list[dict[str, Any]], bootstrap: BootstrapSettings) -
                 {
                     "part": part,
                     "note": each["metrics"][part]["note"],
-                    **{name: each[name] for name in ("bands", "seed", "fold")},
+                    **{name: each[name] for name in ("label", "bands", "seed", "fold")},
                     "figures": _paired_difference(each, base, part, bootstrap),
                 }
             )
@@ -185,8 +199,7 @@ def _parts(finished: list[dict[str, Any]], table: pd.DataFrame, folder: Path) ->
         own = [each for each in finished if name in each["metrics"]]
         rows = [
             {
-                "run": each["name"],
-                "bands": each["bands"],
+                "label": each["label"],
                 "n_bands": each["heat"]["n_bands"],
                 "n_units": each["metrics"][name]["n_units"],
                 "n_patients": each["metrics"][name]["n_patients"],
@@ -194,7 +207,7 @@ def _parts(finished: list[dict[str, Any]], table: pd.DataFrame, folder: Path) ->
             }
             for each in own
         ]
-        shown = table[table["part"] == name].assign(run=lambda t: t["bands"] + ", seed " + t["seed"].astype(str))
+        shown = table[table["part"] == name].replace({"run": {each["name"]: each["label"] for each in own}})
         known = [metric for metric in METRICS if shown[metric].notna().all()]
         note = own[0]["metrics"][name]["note"]
         caption = f"{name}{f' ({note})' if note else ''}: each metric with its 95 % interval over patients."
@@ -206,13 +219,11 @@ def _parts(finished: list[dict[str, Any]], table: pd.DataFrame, folder: Path) ->
 
 def _profiles(finished: list[dict[str, Any]], folder: Path) -> list[dict[str, str]]:
     pictures = []
-    heat = pd.concat(
-        [each["band_heat"].assign(run=each["name"], bands=each["bands"], seed=each["seed"]) for each in finished]
-    )
+    heat = pd.concat([each["band_heat"].assign(label=each["label"]) for each in finished])
     bands = heat[heat["scope"] == "band"]
     mark_hz = finished[0]["heat"]["hz_groups"]["mark_hz"]
     for (split, name), rows in bands.groupby(["split", "target_class"]):
-        profiles = {f"{own['bands'].iloc[0]}, seed {own['seed'].iloc[0]}": own for _, own in rows.groupby("run")}
+        profiles = {str(label): own for label, own in rows.groupby("label")}
         picture = figures.profiles_together(profiles, mark_hz, f"{split}: heat for class {name}")
         caption = (
             f"{split}, class {name}: heat per band divided by what even heat over that run's own bands would give. "
