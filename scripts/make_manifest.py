@@ -6,6 +6,7 @@ sample_rate_hz, n_samples) says, or stays blank.
 """
 
 import argparse
+import logging
 from pathlib import Path
 
 from edge import one_line_errors
@@ -26,4 +27,5 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("outputs/manifests"))
     parser.add_argument("--known", type=Path, help="CSV with path, sha256, sample_rate_hz, n_samples")
     parser.add_argument("--patient-pattern", default="^([^_]+)", help="for folder: finds the patient in a file name")
+    logging.basicConfig(level=logging.INFO, format="[%(asctime)s][%(name)s][%(levelname)s] - %(message)s")
     main(parser.parse_args())

@@ -120,12 +120,15 @@ def test_stages_run_one_by_one_and_print_where(tmp_path):
     for stage in ("resample", "features"):
         result = run(f"{stage}.py", *few, cwd=tmp_path)
         assert result.returncode == 0, result.stderr
-        assert (tmp_path / result.stdout.strip().splitlines()[-1] / "provenance.json").is_file()
+        assert (tmp_path / result.stdout.strip() / "provenance.json").is_file()
     result = run("run.py", *few, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
-    page = tmp_path / result.stdout.strip().splitlines()[-1]
+    page = tmp_path / result.stdout.strip()
     assert page.name == "report.html"
     assert page.is_file()
+    again = run("run.py", *few, cwd=tmp_path)
+    assert again.stdout == result.stdout
+    assert "nothing recomputed" in again.stderr
 
 
 def test_a_folder_becomes_a_manifest_that_validates(tmp_path, write_sound, noise):
