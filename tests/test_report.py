@@ -7,6 +7,8 @@ from respcam.report import data_uri, render, with_interval
 def test_a_figure_stands_above_its_interval():
     text = with_interval({"value": -0.0123, "low": -0.05, "high": 0.02})
     assert text == '−0.012<br><span class="small">−0.050 to 0.020</span>'
+    assert with_interval({"value": -1e-16, "low": -1e-5, "high": 0.0}).startswith("0.000<br>")
+    assert "−0.000" not in with_interval({"value": -1e-16, "low": -1e-5, "high": 0.0})
     assert with_interval({"value": None, "low": None, "high": None}) == "–"
 
 

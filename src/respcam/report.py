@@ -20,8 +20,11 @@ def with_interval(figure: Mapping[str, float | None]) -> Markup:
     """Write a figure with its interval below it, or a dash where it is not defined."""
     if figure["value"] is None:
         return Markup("\N{EN DASH}")
-    low, high = (f"{figure[end]:.3f}".replace("-", "\N{MINUS SIGN}") for end in ("low", "high"))
-    value = f"{figure['value']:.3f}".replace("-", "\N{MINUS SIGN}")
+    # adding zero turns a rounded -0.0 into 0.0
+    value, low, high = (
+        f"{round(figure[name] or 0.0, 3) + 0.0:.3f}".replace("-", "\N{MINUS SIGN}")
+        for name in ("value", "low", "high")
+    )
     return Markup('{}<br><span class="small">{} to {}</span>').format(value, low, high)
 
 
