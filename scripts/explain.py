@@ -1,4 +1,4 @@
-"""Compute Grad-CAM of the test recordings: python scripts/explain.py explain.target=predicted"""
+"""Compute the heat of the test recordings: python scripts/explain.py explain.target=predicted"""
 
 import hydra
 from omegaconf import DictConfig

@@ -153,7 +153,7 @@ def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> 
         plain.set_title(example.title, fontsize=9, loc="left")
         laid_over.set_title("with heat" + (" (grey: not fed to the model)" if is_cut.any() else ""), fontsize=9)
     if mesh is not None:
-        figure.colorbar(mesh, ax=panels[:, 1], label="raw Grad-CAM heat, one scale for all", shrink=0.6)
+        figure.colorbar(mesh, ax=panels[:, 1], label="raw heat, one scale for all", shrink=0.6)
     return figure
 
 

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 METRICS = ("auroc", "sensitivity", "specificity", "score", "balanced_accuracy", "macro_f1")
 
@@ -124,33 +123,43 @@ def figures_from_confusion(confusion: np.ndarray, normal: int | None, score: str
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
     """Mean over the last axis, NaN left out; NaN where nothing is known."""
     is_known = ~np.isnan(values)
-    return np.where(is_known, values, 0).sum(axis=-1) / is_known.sum(axis=-1)
+    with np.errstate(invalid="ignore"):
+        return np.where(is_known, values, 0).sum(axis=-1) / is_known.sum(axis=-1)
 
 
-def auroc(target: np.ndarray, probability: np.ndarray, weights: np.ndarray | None = None) -> float:
+def auroc(target: np.ndarray, probability: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Area under the ROC curve; for more than two classes the mean of one against the rest.
 
     Parameters
     ----------
     target : int [shape=(unit,)]
     probability : float [shape=(unit, class)]
-    weights : int [shape=(unit,)], optional
+        Or any score that rises with it.
+    weights : int [shape=(..., unit)], optional
+        How often each unit counts; each row gives one area.
 
     Returns
     -------
-    float
+    float64 [shape=(...)]
         Mean over the classes that occur and are not alone; NaN where there is none.
     """
-    if weights is not None:
-        counts = weights > 0
-        target, probability, weights = target[counts], probability[counts], weights[counts]
+    weights = np.ones(len(target)) if weights is None else weights
     n_classes = probability.shape[1]
-    areas = [
-        roc_auc_score(target == k, probability[:, k], sample_weight=weights)
-        for k in (range(1, 2) if n_classes == 2 else range(n_classes))
-        if 0 < np.count_nonzero(target == k) < len(target)
-    ]
-    return float(np.mean(areas)) if areas else float("nan")
+    columns = range(1, 2) if n_classes == 2 else range(n_classes)
+    return _mean_of_known(np.stack([_area(target == k, probability[:, k], weights) for k in columns], axis=-1))
+
+
+def _area(is_positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Chance that a positive unit scores above a negative one, ties counted half: [shape=(...)]."""
+    order = np.argsort(score, kind="stable")
+    first_of_tie = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
+    positive, negative = (
+        np.add.reduceat((weights * own)[..., order].astype(np.float64), first_of_tie, axis=-1)
+        for own in (is_positive, ~is_positive)
+    )
+    below = np.cumsum(negative, axis=-1) - negative / 2
+    with np.errstate(invalid="ignore"):
+        return (positive * below).sum(axis=-1) / (positive.sum(axis=-1) * negative.sum(axis=-1))
 
 
 def resampled_figures(
@@ -180,7 +189,7 @@ def resampled_figures(
     predicted = probability.argmax(axis=1)
     confusion = confusion_matrices(target, predicted, probability.shape[1], weights)
     figures = figures_from_confusion(confusion, normal, score)
-    figures["auroc"] = np.array([auroc(target, probability, row) for row in weights])
+    figures["auroc"] = auroc(target, probability, weights)
     return {name: figures[name] for name in METRICS}
 
 

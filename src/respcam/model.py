@@ -1,4 +1,4 @@
-"""Classifiers of log-mel patches, and the layer that Grad-CAM looks at."""
+"""Classifiers of log-mel patches, and the layers that heat is taken from."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ FAMILIES = ("band_cnn", "timm")
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which network, and where its heat is taken.
+    """Which network.
 
     Parameters
     ----------
@@ -22,16 +22,12 @@ class ModelSettings:
         Channels of the first block of band_cnn; doubled three times.
     dropout : float
         Before the last linear layer.
-    layer : str, optional
-        Dotted name of the module whose output Grad-CAM uses; None takes the last convolutional
-        stage.
     """
 
     family: str = "band_cnn"
     name: str = "band_cnn"
     width: int = 16
     dropout: float = 0.2
-    layer: str | None = None
 
     def __post_init__(self) -> None:
         if self.family not in FAMILIES:
@@ -128,30 +124,34 @@ def build(settings: ModelSettings, n_classes: int) -> nn.Module:
     )
 
 
-def target_layer(model: nn.Module, settings: ModelSettings) -> str:
-    """Name the module whose output Grad-CAM uses.
+def stages(model: nn.Module) -> list[str]:
+    """Name the stages of a network: the modules whose outputs are worth a look, from the input up.
 
     Parameters
     ----------
     model : nn.Module
         As made by `build`.
-    settings : ModelSettings
 
     Returns
     -------
-    str
-        Dotted name in ``model.named_modules()``.
+    list of str
+        Dotted names in ``model.named_modules()``.
 
     Raises
     ------
     ValueError
-        If the name is not in the model, or none is known for this network.
+        If none are known for this network.
     """
-    name = settings.layer
-    if name is None:
-        stages = getattr(model, "feature_info", None)
-        name = "blocks.3" if isinstance(model, BandCNN) else stages[-1]["module"] if stages else ""
-    if name not in dict(model.named_modules()) or not name:
+    if isinstance(model, BandCNN):
+        return [f"blocks.{number}" for number in range(len(model.blocks))]
+    known = [stage["module"] for stage in getattr(model, "feature_info", None) or []]
+    names = [name for name in dict.fromkeys(known) if name in dict(model.named_modules())]
+    if not names:
         children = ", ".join(child for child, _ in model.named_children())
-        raise ValueError(f"model.layer is {name!r}, which {settings.name} does not have; it has {children}, ...")
-    return name
+        raise ValueError(f"explain.layers is null and {type(model).__name__} names no stages; it has {children}, ...")
+    return names
+
+
+def heat_layers(model: nn.Module) -> list[str]:
+    """Name the layers that heat is taken from unless others are asked for."""
+    return stages(model)[-1:]

@@ -346,7 +346,7 @@ def fit(
             "epoch": epoch + 1,
             "train_loss": train_loss,
             "validation_loss": _log_loss(probability, validation.target, class_weight.numpy()),
-            "validation_auroc": auroc(validation.target, probability),
+            "validation_auroc": float(auroc(validation.target, probability)),
             "learning_rate": optimizer.param_groups[0]["lr"],
         }
         state["history"].append(row)

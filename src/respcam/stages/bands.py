@@ -7,16 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 
 from respcam.artifact import Artifact, write_atomically
 from respcam.band_heat import heat_table
 from respcam.bands import HzGroups
+from respcam.cam import margins
 from respcam.manifest import write_table
 from respcam.metrics import BootstrapSettings
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 CHUNK_PATCHES = 1024
 
 
@@ -50,9 +52,14 @@ def run(
             return artifact.folder
         folder = explain.require()
         index = pd.read_csv(folder / "index.csv", dtype={"patient_id": str})
-        heat = np.load(folder / "heat-input.npy", mmap_mode="r")
-        chunks = [heat[i : i + CHUNK_PATCHES] for i in range(0, len(heat), CHUNK_PATCHES)]
-        per_band = np.concatenate([chunk.sum(axis=2, dtype=np.float64) for chunk in chunks])
+        maps = np.load(folder / "heat-map.npy", mmap_mode="r")
+        method = json.loads((folder / "method.json").read_text(encoding="utf-8"))
+        per_band = np.concatenate(
+            [
+                margins(torch.tensor(maps[i : i + CHUNK_PATCHES]), method["n_bands"], method["n_frames"])[0]
+                for i in range(0, len(maps), CHUNK_PATCHES)
+            ]
+        ).astype(np.float64)
         bands = pd.read_csv(train.require() / "scaler.csv")
         tables, counts = [], []
         for (split, name), rows in index.groupby(["split", "target_class"]):
@@ -71,13 +78,11 @@ def run(
         band_heat = pd.concat(tables, ignore_index=True)
         first = ["split", "target_class"]
         write_table(band_heat[first + [c for c in band_heat if c not in first]], partial / "band_heat.csv")
-        maps = np.load(folder / "heat-map.npy", mmap_mode="r")
         summary = {
             "target": explain.settings["target"],
-            "layer": json.loads((folder / "layer.json").read_text(encoding="utf-8")),
+            **method,
             "map_rows": maps.shape[1],
             "map_columns": maps.shape[2],
-            "n_bands": heat.shape[1],
             "classes": counts,
             "hz_groups": asdict(groups),
         }

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 LAYOUTS = ("manifest", "folder", "synthetic")
 MISSING = "missing"
 UNREADABLE = "unreadable"
-SYNTHETIC_SCHEMA = 1
+SYNTHETIC_SCHEMA = 2
 
 
 @dataclass(frozen=True)
@@ -268,6 +268,7 @@ def make_synthetic(settings: sounds.Synthetic, store: Path) -> Path:
                         "patient_id": recording.patient_id,
                         "label": recording.label,
                         "split": recording.split,
+                        "device": recording.device,
                     }
                 )
                 events += [(recording.recording_id, *event) for event in recording.events]

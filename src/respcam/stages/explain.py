@@ -15,7 +15,7 @@ from respcam import cam, training
 from respcam.artifact import Artifact, write_atomically
 from respcam.front_end import FrontEnd
 from respcam.manifest import write_table
-from respcam.model import target_layer
+from respcam.model import heat_layers
 from respcam.patches import patch_starts
 from respcam.splits import TRAIN, UNUSED, VALIDATION
 from respcam.stages.features import FrameStore
@@ -23,15 +23,20 @@ from respcam.stages.train import TrainSettings, load_model, load_units
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
 class ExplainSettings:
-    """What is explained.
+    """What is explained, and how.
 
     Parameters
     ----------
+    method : str
+        Key of `respcam.cam.METHODS`.
+    layers : list of str, optional
+        Dotted names of modules whose output heat is taken from; several are fused. None takes the
+        model's own (`respcam.model.heat_layers`).
     target : str
         The class that heat speaks for: true (the unit's own), predicted (the patch's highest
         score) or the name of a class.
@@ -40,18 +45,22 @@ class ExplainSettings:
     batch_patches : int
     """
 
+    method: str = "grad_cam"
+    layers: list[str] | None = None
     target: str = "true"
     sides: list[str] | None = None
-    batch_patches: int = 256
+    batch_patches: int = 64
 
     def __post_init__(self) -> None:
+        if self.method not in cam.METHODS:
+            raise ValueError(f"explain.method is {self.method!r}; expected one of {', '.join(cam.METHODS)}")
         if self.batch_patches < 1:
             raise ValueError(f"explain.batch_patches is {self.batch_patches}; expected at least 1")
 
 
-def plan(store: Path, train: Artifact, settings: ExplainSettings, layer: str | None) -> Artifact:
+def plan(store: Path, train: Artifact, settings: ExplainSettings) -> Artifact:
     """Name the output before any work is done."""
-    plain = {"target": settings.target, "sides": settings.sides, "layer": layer}
+    plain = {name: value for name, value in vars(settings).items() if name != "batch_patches"}
     return Artifact(store, "explain", SCHEMA, plain, {"train": train.digest})
 
 
@@ -64,7 +73,7 @@ def run(
     settings: ExplainSettings,
     device: str,
 ) -> Path:
-    """Compute Grad-CAM for every patch of the parts to explain.
+    """Compute the heat of every patch of the parts to explain.
 
     Parameters
     ----------
@@ -81,57 +90,75 @@ def run(
     -------
     Path
         Folder with ``heat-map.npy`` (float32 [shape=(patch, row, column)], raw, at the resolution of
-        the layer), ``heat-input.npy`` (float32 [shape=(patch, band, frame)], the same resized to the
-        picture), ``layer.json`` (the layer's name) and ``index.csv``: patch, split, unit_id,
-        recording_id, patient_id, start_frame, target_class, predicted_class, score, is_zero.
+        the finest layer), ``method.json`` (method, layers, n_bands, n_frames) and ``index.csv``:
+        patch, split, unit_id, recording_id, patient_id, start_frame, target_class, predicted_class,
+        score, is_zero.
     """
     with artifact.building() as partial:
         if partial is None:
             return artifact.folder
         store = FrameStore.open(features.require(), front_end)
         model, scaler, class_names = load_model(train.require(), trained.model)
-        layer = target_layer(model, trained.model)
+        layers = settings.layers or heat_layers(model)
         fabric = training.make_fabric(device, threads=trained.training.threads)
         model = fabric.to_device(model)
-        units = _chosen(pd.read_csv(train.folder / "units.csv", dtype=str, keep_default_na=False), settings)
+        units = chosen_units(train.folder, settings.sides)
         data = load_units(store, units, trained)
         index = _index(units, trained)
         wanted = _targets(index["target"].to_numpy(), class_names, settings.target)
         patches_of_unit = index.groupby("unit", sort=False).indices
-        maps = inputs = None
+        maps = None
         parts, done = [], 0
         bar = tqdm(total=len(index), desc="explain", unit="patch")
         for batch in training.unit_batches(data, settings.batch_patches):
             rows = np.concatenate([patches_of_unit[unit] for unit in batch])
             pictures = np.concatenate([data.grid(unit) for unit in batch])
             target = None if wanted is None else fabric.to_device(torch.from_numpy(wanted[rows]))
-            found = cam.grad_cam(model, layer, scaler(fabric.to_device(torch.from_numpy(pictures))), target)
-            heat = cam.to_input(found.heat, *pictures.shape[1:]).cpu().numpy()
-            if maps is None or inputs is None:
-                shape = (len(index), *found.heat.shape[1:])
+            scaled = scaler(fabric.to_device(torch.from_numpy(pictures)))
+            found = cam.heat_maps(model, scaled, layers, [settings.method], target)
+            heat = found.heat(settings.method, layers)
+            if maps is None:
+                shape = (len(index), *heat.shape[1:])
                 maps = open_memmap(partial / "heat-map.npy", mode="w+", dtype=np.float32, shape=shape)
-                shape = (len(index), *pictures.shape[1:])
-                inputs = open_memmap(partial / "heat-input.npy", mode="w+", dtype=np.float32, shape=shape)
-            maps[done : done + len(rows)], inputs[done : done + len(rows)] = found.heat.cpu().numpy(), heat
+            maps[done : done + len(rows)] = heat.cpu().numpy()
             done += len(rows)
-            parts.append(_outcome(found, class_names))
+            parts.append(_outcome(found, heat, class_names))
             bar.update(len(rows))
         bar.close()
         table = pd.concat([index.drop(columns=["unit", "target"]), pd.concat(parts, ignore_index=True)], axis=1)
         write_table(table, partial / "index.csv")
-        write_atomically(partial / "layer.json", json.dumps(layer) + "\n")
-        log.info("explain: layer %s, %d patches, %d all-zero maps", layer, len(table), int(table["is_zero"].sum()))
+        n_bands, n_frames = pictures.shape[1:]
+        method = {"method": settings.method, "layers": layers, "n_bands": n_bands, "n_frames": n_frames}
+        write_atomically(partial / "method.json", json.dumps(method) + "\n")
+        log.info(
+            "explain: %s at %s, %d patches, %d all-zero maps",
+            cam.METHODS[settings.method].title, ", ".join(layers), len(table), int(table["is_zero"].sum()),
+        )  # fmt: skip
     return artifact.folder
 
 
-def _chosen(units: pd.DataFrame, settings: ExplainSettings) -> pd.DataFrame:
-    sides = set(settings.sides or ["test"])
+def chosen_units(train: Path, sides: list[str] | None) -> pd.DataFrame:
+    """Read the units of some parts from the train stage's folder.
+
+    Parameters
+    ----------
+    train : Path
+    sides : list of str, optional
+        ``test`` (the default) stands for every test part.
+
+    Raises
+    ------
+    ValueError
+        If the split has none of them.
+    """
+    units = pd.read_csv(train / "units.csv", dtype=str, keep_default_na=False)
+    wanted = set(sides or ["test"])
     tested = set(units["side"]) - {TRAIN, VALIDATION, UNUSED}
-    if "test" in sides and "test" not in tested:
-        sides = sides - {"test"} | tested
-    chosen = units[units["side"].isin(sides)]
+    if "test" in wanted and "test" not in tested:
+        wanted = wanted - {"test"} | tested
+    chosen = units[units["side"].isin(wanted)]
     if chosen.empty:
-        raise ValueError(f"explain.sides is {settings.sides}; the split has {', '.join(sorted(set(units['side'])))}")
+        raise ValueError(f"explain.sides is {sides}; the split has {', '.join(sorted(set(units['side'])))}")
     types = {"start_s": float, "end_s": float, "first_frame": int, "n_frames": int, "target": int}
     return chosen.replace({"start_s": {"": "nan"}, "end_s": {"": "nan"}}).astype(types).reset_index(drop=True)
 
@@ -165,13 +192,13 @@ def _targets(own: np.ndarray, class_names: list[str], target: str) -> np.ndarray
     return np.full_like(own, class_names.index(target))
 
 
-def _outcome(found: cam.Heat, class_names: list[str]) -> pd.DataFrame:
+def _outcome(found: cam.HeatMaps, heat: torch.Tensor, class_names: list[str]) -> pd.DataFrame:
     names = np.array(class_names)
     return pd.DataFrame(
         {
             "target_class": names[found.target.cpu().numpy()],
             "predicted_class": names[found.scores.argmax(dim=1).cpu().numpy()],
             "score": found.scores.gather(1, found.target[:, None])[:, 0].cpu().numpy(),
-            "is_zero": (found.heat.amax(dim=(1, 2)) == 0).cpu().numpy(),
+            "is_zero": (heat.amax(dim=(1, 2)) == 0).cpu().numpy(),
         }
     )

@@ -75,7 +75,7 @@ class Pipeline:
         resampled = resample.plan(store, self.source, own.audio)
         framed = features.plan(store, resampled, own.front_end)
         trained = train.plan(store, framed, self.source, own.trained, own.seed)
-        explained = explain.plan(store, trained, own.explain, own.trained.model.layer)
+        explained = explain.plan(store, trained, own.explain)
         banded = bands.plan(store, explained, own.hz_groups, own.trained.bootstrap)
         upstream = Upstream(resampled, framed, trained, explained, banded)
         description = report.describe(own.dataset.name, own.trained, own.seed)

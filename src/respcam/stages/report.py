@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure
 
 from respcam import figures
 from respcam.artifact import Artifact, digest_of, write_atomically
 from respcam.audio import AudioSettings
 from respcam.bands import HzGroups, kept_bands
+from respcam.cam import METHODS, joined, to_input
 from respcam.front_end import FrontEnd
 from respcam.metrics import METRICS
 from respcam.report import data_uri, render
@@ -196,7 +198,7 @@ def _pictures(
     for part in tables.explained:
         note = f" ({tables.metrics[part]['note']})" if tables.metrics[part]["note"] else ""
         own = tables.band_heat[tables.band_heat["split"] == part]
-        picture = figures.band_profile(own, groups.mark_hz, f"{part}{note}: Grad-CAM heat per band, {rows}")
+        picture = figures.band_profile(own, groups.mark_hz, f"{part}{note}: heat per band, {rows}")
         caption = (
             f"{part}{note}: heat per mel band and per group of Hz, divided by what heat spread evenly over the "
             f"picture would give; above 1 the model looks there more than evenly. {rows[0].upper()}{rows[1:]}."
@@ -228,7 +230,7 @@ def _examples(
     """Per class the surest hit and the surest miss of a part, with their heat."""
     folder = upstream.explain.require()
     index = pd.read_csv(folder / "index.csv", dtype={"unit_id": str, "recording_id": str, "patient_id": str})
-    heat = np.load(folder / "heat-input.npy", mmap_mode="r")
+    maps = np.load(folder / "heat-map.npy", mmap_mode="r")
     kept = kept_bands(store.edges_hz, trained.bands)
     spans = tables.units.set_index("unit_id")[["first_frame", "n_frames"]].astype(int)
     own = tables.predictions[tables.predictions["split"] == part]
@@ -245,7 +247,8 @@ def _examples(
             n_shown = min(n_frames, int(GALLERY_SECONDS * store.settings.frame_rate_hz))
             patches = index[(index["split"] == part) & (index["unit_id"] == row["unit_id"])]
             picture = np.full((len(kept), n_shown), np.nan, dtype=np.float32)
-            picture[kept] = _joined(heat, patches, first, n_shown)
+            heat = to_input(torch.tensor(maps[patches["patch"]]), tables.heat["n_bands"], tables.heat["n_frames"])
+            picture[kept] = joined(heat.numpy(), patches["start_frame"].to_numpy() - first, n_shown)
             examples.append(
                 figures.Example(
                     f"{name}, {word}: {row['unit_id']}\n"
@@ -256,18 +259,6 @@ def _examples(
                 )
             )
     return examples
-
-
-def _joined(heat: np.ndarray, patches: pd.DataFrame, first: int, n_frames: int) -> np.ndarray:
-    """Mean heat of overlapping patches along a unit: float32 [shape=(band, frame)]."""
-    total, count = np.zeros((heat.shape[1], n_frames)), np.zeros(n_frames)
-    for patch, start in patches[["patch", "start_frame"]].itertuples(index=False):
-        begin = start - first
-        width = min(heat.shape[2], n_frames - begin)
-        if width > 0:
-            total[:, begin : begin + width] += heat[patch, :, :width]
-            count[begin : begin + width] += 1
-    return (total / np.maximum(count, 1)).astype(np.float32)
 
 
 def _content(
@@ -311,7 +302,8 @@ def _content(
             f"shorter {task.unit}s: {trained.patches.pad}",
             "model": f"{trained.model.name}, scores pooled by {trained.training.pooling}",
             "training": f"{len(tables.history)} epochs, seed {described['seed']}",
-            "heat": f"Grad-CAM for the {tables.heat['target']} class, layer {tables.heat['layer']}, "
+            "heat": f"{METHODS[tables.heat['method']].title} for the {tables.heat['target']} class, "
+            f"layer {' and '.join(tables.heat['layers'])}, "
             f"{_rows_of_map(tables)}, raw",
         },
         "unit": task.unit,

@@ -48,7 +48,6 @@ def plan(store: Path, features: Artifact, source: Source, settings: TrainSetting
     """Name the output before any work is done."""
     inputs = {"features": features.digest, "labels": source.label_digest}
     plain = asdict(settings)
-    plain["model"].pop("layer")  # where heat is taken changes no weight
     plain["training"].pop("threads")
     return Artifact(store, "train", SCHEMA, plain, inputs, seed)
 

@@ -1,0 +1,137 @@
+"""Band occlusion: what the score becomes when groups of bands are replaced."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+FILLS = ("mean", "floor", "other")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Which groups of bands are taken away together, condition by condition.
+
+    Attributes
+    ----------
+    kind : tuple of str
+        Per condition: single, low_pass (from the top down to a cut-off) or high_pass (from the bottom up).
+    group : tuple of int
+        Per condition: the group that is gone (single), the lowest that is gone (low_pass) or the
+        highest that is gone (high_pass).
+    is_gone : bool [shape=(condition, group)]
+    """
+
+    kind: tuple[str, ...]
+    group: tuple[int, ...]
+    is_gone: np.ndarray
+
+    @staticmethod
+    def of(n_groups: int, kinds: Sequence[str] = ("single", "low_pass", "high_pass")) -> "Sweep":
+        """List the conditions for some groups; a curve does not end before everything is gone."""
+        places = np.arange(n_groups)
+        masks = {
+            "single": np.eye(n_groups, dtype=bool),
+            "low_pass": places[None] >= places[:, None],
+            "high_pass": places[None] <= places[:, None],
+        }
+        kind = tuple(name for name in kinds for _ in range(n_groups))
+        return Sweep(kind, tuple(places.tolist()) * len(kinds), np.concatenate([masks[name] for name in kinds]))
+
+
+def fill_of(
+    rule: str, pictures: np.ndarray, mean: np.ndarray, floor: float, target: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Make what replaces an occluded band.
+
+    Parameters
+    ----------
+    rule : str
+        mean (of the band over the training units), floor (log-mel of silence) or other (the same
+        band of a patch of another class: one of the same class may hold the same sign).
+    pictures : float32 [shape=(patch, band, frame)]
+    mean : float32 [shape=(band,)]
+    floor : float
+    target : int64 [shape=(patch,)]
+        Class of each patch.
+    rng : np.random.Generator
+        Draws the other patch.
+
+    Returns
+    -------
+    float32 [shape=(patch, band, frame)]
+        May be a broadcast view.
+
+    Raises
+    ------
+    ValueError
+        If the rule is not known, or asks for another class where there is one only.
+    """
+    if rule == "mean":
+        return np.broadcast_to(mean[None, :, None], pictures.shape)
+    if rule == "floor":
+        return np.broadcast_to(np.float32(floor), pictures.shape)
+    if rule != "other":
+        raise ValueError(f"occlusion fill is {rule!r}; expected one of {', '.join(FILLS)}")
+    if len(np.unique(target)) < 2:
+        raise ValueError("occlusion fill 'other' needs patches of two classes or more; there is one class")
+    donors = [rng.choice(np.flatnonzero(target != own)) for own in target]
+    return pictures[donors]
+
+
+def occlude(pictures: np.ndarray, fill: np.ndarray, is_gone: np.ndarray) -> np.ndarray:
+    """Replace bands of every patch.
+
+    Parameters
+    ----------
+    pictures, fill : float32 [shape=(patch, band, frame)]
+    is_gone : bool [shape=(band,)] or [shape=(patch, band)]
+
+    Returns
+    -------
+    float32 [shape=(patch, band, frame)]
+    """
+    return np.where(np.atleast_2d(is_gone)[:, :, None], fill, pictures)
+
+
+def log_odds(scores: torch.Tensor) -> torch.Tensor:
+    """Log-odds of each class against all others together, from scores before softmax.
+
+    Parameters
+    ----------
+    scores : float32 [shape=(..., class)]
+        At least two classes.
+
+    Returns
+    -------
+    float32 [shape=(..., class)]
+    """
+    n_classes = scores.shape[-1]
+    is_other = ~torch.eye(n_classes, dtype=torch.bool, device=scores.device)
+    others = scores[..., None, :].expand(*scores.shape, n_classes).masked_fill(~is_other, -torch.inf)
+    return scores - others.logsumexp(dim=-1)
+
+
+def lowest_cutoff(cutoff_hz: Sequence[float], loss_high: Sequence[float], margin: float) -> float | None:
+    """Lowest cut-off of a low-pass curve whose loss stays within a margin there and at every higher one.
+
+    Parameters
+    ----------
+    cutoff_hz : sequence of float
+    loss_high : sequence of float
+        Upper end of the interval of the loss at each cut-off.
+    margin : float
+        Largest loss that is taken.
+
+    Returns
+    -------
+    float or None
+        None where even the highest cut-off costs more.
+    """
+    lowest = None
+    for cutoff, loss in sorted(zip(cutoff_hz, loss_high, strict=True), reverse=True):
+        if not loss <= margin:
+            break
+        lowest = cutoff
+    return lowest

@@ -1,0 +1,118 @@
+"""What one cell of a layer's map can see of the picture, and what it does see."""
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from respcam.cam import outputs_of
+
+
+@dataclass(frozen=True)
+class Field:
+    """Receptive field of the cell in the middle of a map.
+
+    Attributes
+    ----------
+    rows, columns : int
+        Of the map: the true number of places that heat can tell apart in frequency and in time.
+    reach_bands, reach_frames : int
+        Theoretical: what can change the cell at all.
+    seen_bands, seen_frames : int
+        Measured on pictures: the 5 to 95 % range of the energy of the gradient (Luo et al. 2016,
+        arXiv 1701.04128, who find it much smaller than the theoretical one).
+    first_band, last_band : int
+        Ends of ``seen_bands`` in the picture.
+    """
+
+    rows: int
+    columns: int
+    reach_bands: int
+    reach_frames: int
+    seen_bands: int
+    seen_frames: int
+    first_band: int
+    last_band: int
+
+
+def receptive_field(model: nn.Module, layer: str, pictures: torch.Tensor) -> Field:
+    """Measure the receptive field of a layer.
+
+    The theoretical reach is what the gradient of the middle cell touches in a copy of the network
+    whose weights are all positive and whose normalisations do nothing, so that no path is closed.
+
+    Parameters
+    ----------
+    model : nn.Module
+    layer : str
+        Dotted name of a module whose output is [shape=(patch, channel, row, column)].
+    pictures : float32 [shape=(patch, channel, band, frame)]
+        Scaled pictures that the model is used on.
+
+    Returns
+    -------
+    Field
+    """
+    energy, shape = _gradient_energy(model, layer, pictures)
+    reach, _ = _gradient_energy(_all_paths_open(model), layer, torch.ones_like(pictures[:1]))
+    bands, frames = energy.sum(axis=1), energy.sum(axis=0)
+    first, last = _middle_range(bands)
+    first_frame, last_frame = _middle_range(frames)
+    return Field(
+        rows=shape[0],
+        columns=shape[1],
+        reach_bands=_extent(reach.sum(axis=1)),
+        reach_frames=_extent(reach.sum(axis=0)),
+        seen_bands=last - first + 1,
+        seen_frames=last_frame - first_frame + 1,
+        first_band=first,
+        last_band=last,
+    )
+
+
+def _gradient_energy(model: nn.Module, layer: str, pictures: torch.Tensor) -> tuple[np.ndarray, tuple[int, int]]:
+    """Squared gradient of a map's middle cell (all channels): float64 [shape=(band, frame)]; the map's shape."""
+    caught = []
+
+    def catch(_layer: str, output: torch.Tensor) -> torch.Tensor:
+        caught.append(output)
+        return output
+
+    model.eval()
+    leaf = pictures.detach().clone().requires_grad_()
+    with outputs_of(model, [layer], catch), torch.enable_grad():
+        model(leaf)
+        cell = caught[0][:, :, caught[0].shape[2] // 2, caught[0].shape[3] // 2]
+        (gradient,) = torch.autograd.grad(cell.sum(), leaf)
+    energy = gradient.double().square().sum(dim=(0, 1)).cpu().numpy()
+    return energy, (caught[0].shape[2], caught[0].shape[3])
+
+
+def _all_paths_open(model: nn.Module) -> nn.Module:
+    model = copy.deepcopy(model).eval()
+    with torch.no_grad():
+        for module in model.modules():
+            for name, parameter in module.named_parameters(recurse=False):
+                is_weight = name == "weight" and parameter.ndim > 1
+                parameter.fill_(parameter.shape[0] / parameter.numel() if is_weight else float(name == "weight"))
+            for name, buffer in module.named_buffers(recurse=False):
+                if buffer.is_floating_point():
+                    buffer.fill_(float(name == "running_var"))
+    return model
+
+
+def _extent(profile: np.ndarray) -> int:
+    touched = np.flatnonzero(profile)
+    return int(touched[-1] - touched[0] + 1) if len(touched) else 0
+
+
+def _middle_range(profile: np.ndarray) -> tuple[int, int]:
+    """First and last index of the 5 to 95 % range of a profile's sum."""
+    total = profile.sum()
+    if total == 0:
+        return 0, len(profile) - 1
+    share = np.cumsum(profile) / total
+    first, last = np.searchsorted(share, [0.05, 0.95])
+    return int(first), int(min(last, len(profile) - 1))
