@@ -22,6 +22,7 @@ from respcam.splits import SplitSettings
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.pipeline import Pipeline, RunSettings
+from respcam.stages.subject import TrustSettings
 from respcam.stages.train import TrainSettings
 from respcam.tasks import Task
 from respcam.training import Training
@@ -61,8 +62,10 @@ def settings_of(cfg: DictConfig) -> RunSettings:
             model=typed(ModelSettings, cfg, "model"),
             training=typed(Training, cfg, "training"),
             bootstrap=typed(BootstrapSettings, cfg, "bootstrap"),
+            permute_labels=cfg.permute_labels,
         ),
         explain=typed(ExplainSettings, cfg, "explain"),
+        trust=typed(TrustSettings, cfg, "trust"),
         hz_groups=typed(HzGroups, cfg, "hz_groups"),
         seed=cfg.seed,
         device=cfg.device,

@@ -147,9 +147,7 @@ def comes_close(baseline: Interval, model: Interval, closeness: float) -> bool:
     return baseline.low > 0.5 and baseline.value - 0.5 >= closeness * (model.value - 0.5)
 
 
-def group_levels(
-    frames: np.ndarray, group: np.ndarray, n_groups: int, floor: float
-) -> tuple[np.ndarray, np.ndarray]:
+def group_levels(frames: np.ndarray, group: np.ndarray, n_groups: int, floor: float) -> tuple[np.ndarray, np.ndarray]:
     """Mean log-mel of each group of bands, and how much of it is blank.
 
     Parameters

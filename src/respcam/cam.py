@@ -136,7 +136,9 @@ def heat_maps(
     """
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods or not layers:
-        raise ValueError(f"cam: methods {list(methods)}, layers {list(layers)}; expected some of {', '.join(METHODS)}")
+        raise ValueError(
+            f"cam: methods {list(methods)}, layers {list(layers)}; expected some of {', '.join(METHODS)}"
+        )
     found = {}
     with _in_evaluation(model), torch.no_grad():
         scores, target, maps, gradients = _maps_and_gradients(model, pictures, list(layers), target)

@@ -7,30 +7,35 @@ import numpy as np
 from scipy.stats import rankdata
 from torch import nn
 
-from respcam.metrics import BootstrapSettings, Interval, interval, patient_weights
+from respcam.metrics import Interval, interval
 
 STEPS = (1, 2, 3, 4, 6, 8)  # groups taken away, or kept, along a deletion or insertion curve
 
 
-def mean_over_patients(values: np.ndarray, patients: np.ndarray, settings: BootstrapSettings) -> np.ndarray:
-    """Mean over units, once as they are and once per bootstrap resample of the patients.
+def resampled_mean(values: np.ndarray, weights: np.ndarray, strata: np.ndarray | None = None) -> np.ndarray:
+    """Mean over units for each row of weights; over strata first and then over these, where given.
 
     Parameters
     ----------
     values : float64 [shape=(unit, ...)]
-    patients : [shape=(unit,)]
-    settings : BootstrapSettings
+    weights : [shape=(resample, unit)]
+        How often each unit counts, as `respcam.metrics.patient_weights`.
+    strata : [shape=(unit,)], optional
+        Such as the class: each stratum then weighs the same.
 
     Returns
     -------
-    float64 [shape=(1 + resample, ...)]
-        NaN where a resample holds none of the units.
+    float64 [shape=(resample, ...)]
+        NaN where a resample holds none of the units, or of a stratum.
     """
-    weights = patient_weights(patients, settings).astype(float)
-    weights = np.concatenate([np.ones((1, len(values))), weights])
-    with np.errstate(invalid="ignore", divide="ignore"):
-        weights /= weights.sum(axis=1, keepdims=True)
-    return np.tensordot(weights, values, axes=1)
+    strata = np.zeros(len(values)) if strata is None else strata
+    names = np.unique(strata)
+    share = np.zeros(weights.shape)
+    for name in names:
+        own = strata == name
+        with np.errstate(invalid="ignore", divide="ignore"):
+            share[:, own] = weights[:, own] / weights[:, own].sum(axis=1, keepdims=True) / len(names)
+    return np.tensordot(share, values, axes=1)
 
 
 def with_spread(values: np.ndarray) -> Interval:

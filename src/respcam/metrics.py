@@ -55,6 +55,12 @@ def patient_weights(patients: np.ndarray, settings: BootstrapSettings) -> np.nda
     return draws[:, patient_of_unit]
 
 
+def weights_and_resamples(patients: np.ndarray, settings: BootstrapSettings) -> np.ndarray:
+    """Every unit once, followed by `patient_weights`: int64 [shape=(1 + resample, unit)]."""
+    drawn = patient_weights(patients, settings)
+    return np.concatenate([np.ones((1, len(patients)), dtype=drawn.dtype), drawn])
+
+
 def confusion_matrices(target: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray) -> np.ndarray:
     """Count (true class, predicted class) for each row of weights.
 

@@ -125,7 +125,7 @@ def build(settings: ModelSettings, n_classes: int) -> nn.Module:
 
 
 def stages(model: nn.Module) -> list[str]:
-    """Name the stages of a network: the modules whose outputs are worth a look, from the input up.
+    """Name the stages of a network, from the input up: where heat is taken unless other layers are named.
 
     Parameters
     ----------
@@ -150,8 +150,3 @@ def stages(model: nn.Module) -> list[str]:
         children = ", ".join(child for child, _ in model.named_children())
         raise ValueError(f"explain.layers is null and {type(model).__name__} names no stages; it has {children}, ...")
     return names
-
-
-def heat_layers(model: nn.Module) -> list[str]:
-    """Name the layers that heat is taken from unless others are asked for."""
-    return stages(model)[-1:]

@@ -7,37 +7,45 @@ import numpy as np
 import torch
 
 FILLS = ("mean", "floor", "other")
+KINDS = ("single", "low_pass", "high_pass")
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """Which groups of bands are taken away together, condition by condition.
+class Condition:
+    """Groups of bands that are taken away together.
 
     Attributes
     ----------
-    kind : tuple of str
-        Per condition: single, low_pass (from the top down to a cut-off) or high_pass (from the bottom up).
-    group : tuple of int
-        Per condition: the group that is gone (single), the lowest that is gone (low_pass) or the
-        highest that is gone (high_pass).
-    is_gone : bool [shape=(condition, group)]
+    kind : str
+        single, low_pass (a group and all above it are gone) or high_pass (a group and all below it).
+    group : int
+    gone : set of int
     """
 
-    kind: tuple[str, ...]
-    group: tuple[int, ...]
-    is_gone: np.ndarray
+    kind: str
+    group: int
+    gone: frozenset[int]
 
-    @staticmethod
-    def of(n_groups: int, kinds: Sequence[str] = ("single", "low_pass", "high_pass")) -> "Sweep":
-        """List the conditions for some groups; a curve does not end before everything is gone."""
-        places = np.arange(n_groups)
-        masks = {
-            "single": np.eye(n_groups, dtype=bool),
-            "low_pass": places[None] >= places[:, None],
-            "high_pass": places[None] <= places[:, None],
-        }
-        kind = tuple(name for name in kinds for _ in range(n_groups))
-        return Sweep(kind, tuple(places.tolist()) * len(kinds), np.concatenate([masks[name] for name in kinds]))
+
+def sweep(n_groups: int, kinds: Sequence[str] = KINDS) -> list[Condition]:
+    """List every condition of some kinds; a curve does not end before everything is gone.
+
+    Parameters
+    ----------
+    n_groups : int
+    kinds : sequence of str
+
+    Returns
+    -------
+    list of Condition
+        ``n_groups`` of each kind, from the lowest group up.
+    """
+    gone = {
+        "single": lambda group: [group],
+        "low_pass": lambda group: range(group, n_groups),
+        "high_pass": lambda group: range(group + 1),
+    }
+    return [Condition(kind, group, frozenset(gone[kind](group))) for kind in kinds for group in range(n_groups)]
 
 
 def fill_of(

@@ -123,9 +123,9 @@ class Units(Dataset):
         """Frames of a unit, short ones padded: float32 [shape=(frame, kept band)]."""
         return padded(np.asarray(self.frames[unit][:, self.kept]), self.settings, self.floor)
 
-    def grid(self, unit: int) -> np.ndarray:
-        """All patches of a unit at the evaluation hop: float32 [shape=(patch, band, frame)]."""
-        starts = patch_starts(len(self.frames[unit]), self.settings)
+    def grid(self, unit: int, settings: PatchSettings | None = None) -> np.ndarray:
+        """Patches of a unit at the evaluation hop, or another: float32 [shape=(patch, band, frame)]."""
+        starts = patch_starts(len(self.frames[unit]), settings or self.settings)
         return cut(self.of(unit), starts, self.settings.length_frames)
 
     def __getitem__(self, unit: int) -> tuple[np.ndarray, int]:

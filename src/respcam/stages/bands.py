@@ -7,19 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 
 from respcam.artifact import Artifact, write_atomically
 from respcam.band_heat import heat_table
 from respcam.bands import HzGroups
-from respcam.cam import margins
 from respcam.manifest import write_table
 from respcam.metrics import BootstrapSettings
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 2
-CHUNK_PATCHES = 1024
 
 
 def plan(store: Path, explain: Artifact, groups: HzGroups, bootstrap: BootstrapSettings) -> Artifact:
@@ -54,12 +51,7 @@ def run(
         index = pd.read_csv(folder / "index.csv", dtype={"patient_id": str})
         maps = np.load(folder / "heat-map.npy", mmap_mode="r")
         method = json.loads((folder / "method.json").read_text(encoding="utf-8"))
-        per_band = np.concatenate(
-            [
-                margins(torch.tensor(maps[i : i + CHUNK_PATCHES]), method["n_bands"], method["n_frames"])[0]
-                for i in range(0, len(maps), CHUNK_PATCHES)
-            ]
-        ).astype(np.float64)
+        per_band = np.load(folder / "heat-band.npy").astype(np.float64)
         bands = pd.read_csv(train.require() / "scaler.csv")
         tables, counts = [], []
         for (split, name), rows in index.groupby(["split", "target_class"]):

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +15,8 @@ from respcam import cam, training
 from respcam.artifact import Artifact, write_atomically
 from respcam.front_end import FrontEnd
 from respcam.manifest import write_table
-from respcam.model import heat_layers
-from respcam.patches import patch_starts
+from respcam.model import stages
+from respcam.patches import PatchSettings, patch_starts
 from respcam.splits import TRAIN, UNUSED, VALIDATION
 from respcam.stages.features import FrameStore
 from respcam.stages.train import TrainSettings, load_model, load_units
@@ -35,20 +35,24 @@ class ExplainSettings:
     method : str
         Key of `respcam.cam.METHODS`.
     layers : list of str, optional
-        Dotted names of modules whose output heat is taken from; several are fused. None takes the
-        model's own (`respcam.model.heat_layers`).
+        Dotted names of modules whose output heat is taken from; several are fused. None fuses
+        every stage of the model (`respcam.model.stages`).
     target : str
         The class that heat speaks for: true (the unit's own), predicted (the patch's highest
         score) or the name of a class.
     sides : list of str
         Parts to explain; ``test`` stands for all test parts.
+    hop_frames : int, optional
+        Between the starts of explained patches; None takes the length of a patch, so that every
+        frame is explained once. What is scored has its own hop (patches.hop_frames).
     batch_patches : int
     """
 
-    method: str = "grad_cam"
+    method: str = "hires_cam"
     layers: list[str] | None = None
     target: str = "true"
     sides: list[str] | None = None
+    hop_frames: int | None = None
     batch_patches: int = 64
 
     def __post_init__(self) -> None:
@@ -56,6 +60,12 @@ class ExplainSettings:
             raise ValueError(f"explain.method is {self.method!r}; expected one of {', '.join(cam.METHODS)}")
         if self.batch_patches < 1:
             raise ValueError(f"explain.batch_patches is {self.batch_patches}; expected at least 1")
+        if self.hop_frames is not None and self.hop_frames < 1:
+            raise ValueError(f"explain.hop_frames is {self.hop_frames}; expected at least 1")
+
+    def patches_of(self, patches: PatchSettings) -> PatchSettings:
+        """Where patches are cut for heat."""
+        return replace(patches, hop_frames=self.hop_frames or patches.length_frames)
 
 
 def plan(store: Path, train: Artifact, settings: ExplainSettings) -> Artifact:
@@ -90,8 +100,9 @@ def run(
     -------
     Path
         Folder with ``heat-map.npy`` (float32 [shape=(patch, row, column)], raw, at the resolution of
-        the finest layer), ``method.json`` (method, layers, n_bands, n_frames) and ``index.csv``:
-        patch, split, unit_id, recording_id, patient_id, start_frame, target_class, predicted_class,
+        the finest layer), ``heat-band.npy`` (float32 [shape=(patch, band)], resized to the picture
+        and added up over time), ``method.json`` (method, layers, n_bands, n_frames) and
+        ``index.csv``: patch, split, unit_id, recording_id, patient_id, start_frame, target_class, predicted_class,
         score, is_zero.
     """
     with artifact.building() as partial:
@@ -99,20 +110,21 @@ def run(
             return artifact.folder
         store = FrameStore.open(features.require(), front_end)
         model, scaler, class_names = load_model(train.require(), trained.model)
-        layers = settings.layers or heat_layers(model)
+        layers = settings.layers or stages(model)
         fabric = training.make_fabric(device, threads=trained.training.threads)
         model = fabric.to_device(model)
         units = chosen_units(train.folder, settings.sides)
         data = load_units(store, units, trained)
-        index = _index(units, trained)
+        patches = settings.patches_of(trained.patches)
+        index = patch_table(units, patches)
         wanted = _targets(index["target"].to_numpy(), class_names, settings.target)
         patches_of_unit = index.groupby("unit", sort=False).indices
         maps = None
-        parts, done = [], 0
+        parts, per_band, done = [], [], 0
         bar = tqdm(total=len(index), desc="explain", unit="patch")
         for batch in training.unit_batches(data, settings.batch_patches):
             rows = np.concatenate([patches_of_unit[unit] for unit in batch])
-            pictures = np.concatenate([data.grid(unit) for unit in batch])
+            pictures = np.concatenate([data.grid(unit, patches) for unit in batch])
             target = None if wanted is None else fabric.to_device(torch.from_numpy(wanted[rows]))
             scaled = scaler(fabric.to_device(torch.from_numpy(pictures)))
             found = cam.heat_maps(model, scaled, layers, [settings.method], target)
@@ -121,12 +133,14 @@ def run(
                 shape = (len(index), *heat.shape[1:])
                 maps = open_memmap(partial / "heat-map.npy", mode="w+", dtype=np.float32, shape=shape)
             maps[done : done + len(rows)] = heat.cpu().numpy()
+            per_band.append(cam.margins(heat, *pictures.shape[1:])[0].cpu().numpy())
             done += len(rows)
             parts.append(_outcome(found, heat, class_names))
             bar.update(len(rows))
         bar.close()
         table = pd.concat([index.drop(columns=["unit", "target"]), pd.concat(parts, ignore_index=True)], axis=1)
         write_table(table, partial / "index.csv")
+        np.save(partial / "heat-band.npy", np.concatenate(per_band))
         n_bands, n_frames = pictures.shape[1:]
         method = {"method": settings.method, "layers": layers, "n_bands": n_bands, "n_frames": n_frames}
         write_atomically(partial / "method.json", json.dumps(method) + "\n")
@@ -163,9 +177,16 @@ def chosen_units(train: Path, sides: list[str] | None) -> pd.DataFrame:
     return chosen.replace({"start_s": {"": "nan"}, "end_s": {"": "nan"}}).astype(types).reset_index(drop=True)
 
 
-def _index(units: pd.DataFrame, trained: TrainSettings) -> pd.DataFrame:
-    """One row per patch, in the order of the units."""
-    starts = [patch_starts(n, trained.patches) for n in units["n_frames"]]
+def patch_table(units: pd.DataFrame, settings: PatchSettings) -> pd.DataFrame:
+    """List the patches of units, in their order.
+
+    Returns
+    -------
+    DataFrame
+        ``patch, split, unit_id, recording_id, patient_id, start_frame`` (in the recording), ``unit``
+        (row of the unit), ``target``.
+    """
+    starts = [patch_starts(n, settings) for n in units["n_frames"]]
     unit = np.repeat(np.arange(len(units)), [len(own) for own in starts])
     rows = units.iloc[unit].reset_index(drop=True)
     return pd.DataFrame(

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,11 @@ class FrameStore:
         shards = [np.load(path, mmap_mode="r") for path in sorted(folder.glob("mel-*.npy"))]
         return FrameStore(shards, index, pd.read_csv(folder / "bands.csv"), settings)
 
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int, int]]:
+        columns = (self.index[name].tolist() for name in ("shard", "first_frame", "n_frames"))
+        return dict(zip(self.index.index, zip(*columns, strict=True), strict=True))
+
     @property
     def edges_hz(self) -> np.ndarray:
         """Lower edge, centre, upper edge of each band: float64 [shape=(band, 3)]."""
@@ -179,9 +185,9 @@ class FrameStore:
 
         A frame belongs to the stretch that its first sample lies in.
         """
-        if recording_id not in self.index.index:
+        if recording_id not in self._places:
             return 0, 0
-        n_frames = int(self.index.at[recording_id, "n_frames"])
+        n_frames = self._places[recording_id][2]
         if np.isnan(start_s):
             return 0, n_frames
         first = min(int(start_s * self.settings.frame_rate_hz), n_frames)
@@ -190,5 +196,5 @@ class FrameStore:
 
     def frames(self, recording_id: str, first: int, n_frames: int) -> np.ndarray:
         """View of some frames of a recording: float32 [shape=(frame, band)]."""
-        shard, offset = self.index.loc[recording_id, ["shard", "first_frame"]]
+        shard, offset, _ = self._places[recording_id]
         return self.shards[shard][offset + first : offset + first + n_frames]

@@ -1,7 +1,7 @@
 """All stages of one run, each named before any is computed."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -9,15 +9,16 @@ from respcam.artifact import Artifact
 from respcam.audio import AudioSettings
 from respcam.bands import HzGroups
 from respcam.front_end import FrontEnd
-from respcam.stages import bands, explain, features, report, resample, train
+from respcam.stages import bands, explain, features, report, resample, train, trust
 from respcam.stages.dataset import DatasetSettings, Source, open_dataset
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.report import Upstream
+from respcam.stages.subject import TrustSettings
 from respcam.stages.train import TrainSettings
 
 log = logging.getLogger(__name__)
 
-STAGES = ("resample", "features", "train", "explain", "bands", "report")
+STAGES = ("resample", "features", "train", "explain", "bands", "trust", "report")
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class RunSettings:
 
     Parameters
     ----------
-    dataset, audio, front_end, trained, explain, hz_groups
+    dataset, audio, front_end, trained, explain, trust, hz_groups
         Settings of the stages; ``trained`` holds task, split, patches, bands, model, training and
         bootstrap.
     seed : int
@@ -48,6 +49,7 @@ class RunSettings:
     front_end: FrontEnd
     trained: TrainSettings
     explain: ExplainSettings
+    trust: TrustSettings
     hz_groups: HzGroups
     seed: int
     device: str
@@ -77,9 +79,20 @@ class Pipeline:
         trained = train.plan(store, framed, self.source, own.trained, own.seed)
         explained = explain.plan(store, trained, own.explain)
         banded = bands.plan(store, explained, own.hz_groups, own.trained.bootstrap)
-        upstream = Upstream(resampled, framed, trained, explained, banded)
+        bootstrap = own.trained.bootstrap
+        control = None
+        if own.trust.permuted_control:
+            control = train.plan(store, framed, self.source, self.control_settings, own.seed)
+        trusted = trust.plan(store, explained, self.source, own.hz_groups, own.trust, bootstrap, control)
+        upstream = Upstream(resampled, framed, trained, explained, banded, trusted)
         description = report.describe(own.dataset.name, own.trained, own.seed)
-        return {**vars(upstream), "report": report.plan(own.runs, upstream, description)}
+        stages = {**vars(upstream), "report": report.plan(own.runs, upstream, description)}
+        return stages if control is None else {**stages, "control": control}
+
+    @property
+    def control_settings(self) -> TrainSettings:
+        """The same training on permuted labels."""
+        return replace(self.settings.trained, permute_labels=True)
 
     def run(self, stage: str) -> Path:
         """Run one stage, or find it done; those before it must have run.
@@ -108,6 +121,22 @@ class Pipeline:
             )
         if stage == "bands":
             return bands.run(of["bands"], of["explain"], of["train"], own.hz_groups, own.trained.bootstrap)
+        if stage == "trust":
+            control = of.get("control")
+            if control is not None:
+                train.run(control, of["features"], self.source, own.front_end, self.control_settings, own.device)
+            return trust.run(
+                of["trust"],
+                trust.Upstream(of["resample"], of["features"], of["train"], of["explain"], control),
+                self.source,
+                own.front_end,
+                own.trained,
+                own.explain,
+                own.trust,
+                own.hz_groups,
+                own.trained.bootstrap,
+                own.device,
+            )
         upstream = Upstream(*(of[name] for name in STAGES[:-1]))
         return report.run(of["report"], upstream, own.audio, own.front_end, own.trained, own.hz_groups, own.config)
 

@@ -41,6 +41,7 @@ class Upstream:
     train: Artifact
     explain: Artifact
     bands: Artifact
+    trust: Artifact
 
 
 def describe(dataset: str, trained: TrainSettings, seed: int) -> dict[str, Any]:
@@ -63,7 +64,7 @@ def plan(runs: Path, upstream: Upstream, description: dict[str, Any]) -> Artifac
     trained = upstream.train.identity
     bands = trained["settings"].pop("bands")
     described = {**description, "apart_from_bands": digest_of(trained), "band_selection": bands}
-    inputs = {name: getattr(upstream, name).digest for name in ("resample", "train", "explain", "bands")}
+    inputs = {name: getattr(upstream, name).digest for name in ("resample", "train", "explain", "bands", "trust")}
     fold = "" if description["fold"] is None else f"{description['fold']}"
     parts = [
         description["dataset"],
@@ -322,7 +323,8 @@ def _content(
         "provenance": {
             "run": artifact.digest,
             **{
-                name: getattr(upstream, name).digest for name in ("resample", "features", "train", "explain", "bands")
+                name: getattr(upstream, name).digest
+                for name in ("resample", "features", "train", "explain", "bands", "trust")
             },
         },
     }

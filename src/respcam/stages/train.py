@@ -33,7 +33,11 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Everything that a trained model depends on beside its data."""
+    """Everything that a trained model depends on beside its data.
+
+    ``permute_labels`` deals the classes of each part out anew, evenly within every true class, so
+    that the new ones say nothing about the sound: a control, which no heat should survive.
+    """
 
     task: Task
     split: SplitSettings
@@ -42,6 +46,7 @@ class TrainSettings:
     model: ModelSettings
     training: Training
     bootstrap: BootstrapSettings
+    permute_labels: bool = False
 
 
 def plan(store: Path, features: Artifact, source: Source, settings: TrainSettings, seed: int) -> Artifact:
@@ -49,6 +54,8 @@ def plan(store: Path, features: Artifact, source: Source, settings: TrainSetting
     inputs = {"features": features.digest, "labels": source.label_digest}
     plain = asdict(settings)
     plain["training"].pop("threads")
+    if not settings.permute_labels:  # a model of true labels keeps the name it had before there was a control
+        plain.pop("permute_labels")
     return Artifact(store, "train", SCHEMA, plain, inputs, seed)
 
 
@@ -170,9 +177,38 @@ def prepare_units(
             f"{len(gone)} of {len(units)} {settings.task.unit}s left out, because their recording is missing, "
             f"rejected or too short: {named(list(gone['unit_id']))}"
         )
+    if settings.permute_labels:
+        remarks.append("the labels were permuted: a control, whose figures say nothing about any sound")
+        usable = usable.assign(target=permuted(usable["target"].to_numpy(), division.side.to_numpy()))
     for remark in remarks:
         log.warning("train: %s", remark)
     return usable.assign(side=division.side), class_names, division.notes, remarks
+
+
+def permuted(target: np.ndarray, side: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Deal classes out anew within each side, so that new and true classes are independent.
+
+    Parameters
+    ----------
+    target : int64 [shape=(unit,)]
+    side : str [shape=(unit,)]
+    seed : int
+
+    Returns
+    -------
+    int64 [shape=(unit,)]
+        Each true class of a side gets the side's classes in their proportion, up to rounding.
+    """
+    rng = np.random.default_rng(seed)
+    dealt = target.copy()
+    for own_side in np.unique(side):
+        rows = np.flatnonzero(side == own_side)
+        order = rows[np.lexsort([rng.random(len(rows)), target[rows]])]  # shuffled within each true class
+        share = np.cumsum(np.bincount(target[rows])) / len(rows)
+        # steps of the golden ratio fall evenly on every stretch of the order, hence on every true class
+        place = np.arange(1, len(rows) + 1) * ((np.sqrt(5) - 1) / 2) % 1
+        dealt[order] = np.searchsorted(share, place, side="right")
+    return dealt
 
 
 def _kept(store: FrameStore, settings: TrainSettings) -> np.ndarray:
