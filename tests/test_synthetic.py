@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.signal import butter, sosfilt, sosfiltfilt
 
 from respcam.audio import AudioSettings, resample
 from respcam.front_end import FrontEnd, LogMel, band_edges_hz
@@ -15,7 +18,7 @@ def mean_log_mel(settings, patients):
 
 @pytest.mark.parametrize("plant_hz", [500.0, 890.0, 1600.0])
 def test_the_classes_differ_where_the_plant_is(plant_hz):
-    settings = Synthetic(plant_hz=plant_hz)
+    settings = Synthetic(plant_hz=plant_hz, snr_db=6)
     difference = mean_log_mel(settings, range(1, 40, 2)) - mean_log_mel(settings, range(0, 40, 2))
     lower, _, upper = band_edges_hz(FrontEnd())[difference.argmax()]
     assert lower - 60 <= plant_hz <= upper + 60
@@ -37,16 +40,62 @@ def test_sounds_are_repeatable_and_differ():
 
 
 def test_labels_events_and_parts_fit_together():
-    recordings = [r for p in range(40) for r in make_patient(p, Synthetic())]
+    recordings = [r for p in range(40) for r in make_patient(p, Synthetic(plants=["wheeze", "crackle"]))]
     for recording in recordings:
         assert recording.label in LABELS
         assert recording.events
         for start_s, end_s, label in recording.events:
-            assert 0 <= start_s < end_s <= 6
+            assert 0 <= start_s < end_s <= 6.05
             assert label == recording.label
         assert np.abs(recording.waveform).max() <= 1
     for part in ("train", "test"):
         assert {r.label for r in recordings if r.split == part} == set(LABELS)
+
+
+@pytest.mark.parametrize("plant", ["wheeze", "crackle"])
+def test_the_plant_lies_where_its_events_say(plant):
+    settings = Synthetic(plants=[plant], snr_db=25, rustles_per_s=0, plant_hz=1400)
+    band = butter(4, [1300, 1500], btype="bandpass", fs=settings.sample_rate_hz, output="sos")
+    for recording in [r for p in range(1, 8, 2) for r in make_patient(p, settings)]:
+        power = np.square(sosfiltfilt(band, recording.waveform))
+        time_s = np.arange(len(power)) / settings.sample_rate_hz
+        inside = np.zeros(len(power), dtype=bool)
+        for start_s, end_s, _ in recording.events:
+            inside |= (time_s >= start_s) & (time_s < end_s)
+        assert power[inside].sum() > 0.95 * power.sum()
+        assert inside.mean() < 0.5
+
+
+def test_distractors_are_louder_than_the_plant():
+    def energy(**changes):
+        settings = Synthetic(n_patients=20, hum_spread_db=0, rustles_per_s=0, **changes)
+        waveform = make_patient(1, settings)[0].waveform
+        return np.square(waveform).mean()
+
+    whole, without_plant = energy(), energy(snr_db=-60)
+    without_hum = energy(hum_db=-60)
+    assert whole - without_hum > 3 * (whole - without_plant)
+
+
+def band_level_db(waveform, low_hz, high_hz, rate_hz=8000):
+    band = butter(4, [low_hz, high_hz], btype="bandpass", fs=rate_hz, output="sos")
+    return 10 * np.log10(np.square(sosfilt(band, waveform)).mean() / np.square(waveform).mean())
+
+
+@pytest.mark.parametrize(("shortcut", "shortcut_db"), [("hiss", 0), ("colouration", 30)])
+def test_a_shortcut_follows_the_class_and_lies_in_its_band(shortcut, shortcut_db):
+    settings = Synthetic(shortcut=shortcut, shortcut_db=shortcut_db)
+    recordings = [r for p in range(40) for r in make_patient(p, settings)]
+    assert {(r.label == "wheeze", r.device) for r in recordings} == {(True, "coloured"), (False, "plain")}
+    levels = {
+        device: np.median([band_level_db(r.waveform, 1500, 1840) for r in recordings if r.device == device])
+        for device in ("plain", "coloured")
+    }
+    assert levels["coloured"] > levels["plain"] + 6
+    untied = [r for p in range(40) for r in make_patient(p, replace(settings, shortcut_tie=0))]
+    share = np.mean([r.device == "coloured" for r in untied if r.label == "wheeze"])
+    assert 0.1 < share < 0.9
+    assert {r.device for p in range(4) for r in make_patient(p, Synthetic())} == {"plain"}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +104,10 @@ def test_labels_events_and_parts_fit_together():
         ({"n_patients": 4}, "at least 20"),
         ({"plant_hz": 5000}, "below 3940 Hz"),
         ({"duration_s": 0}, "1 to 60 s"),
+        ({"plants": ["cough"]}, "expected some of wheeze, crackle"),
+        ({"shortcut": "hum"}, "expected one of none, hiss, colouration"),
+        ({"shortcut_hz": [1500, 5000]}, "below 4000 Hz"),
+        ({"shortcut_tie": 2}, "expected 0 to 1"),
     ],
 )
 def test_settings_are_checked(change, message):

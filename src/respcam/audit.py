@@ -172,26 +172,30 @@ def group_levels(frames: np.ndarray, group: np.ndarray, n_groups: int, floor: fl
     return frames.mean(axis=0, dtype=np.float64) @ members, is_blank @ members
 
 
-def separability(values: np.ndarray, stratum: Sequence[str]) -> np.ndarray:
-    """How well a number per unit tells strata such as devices apart.
+def telling_groups(level: np.ndarray, stratum: Sequence[str], min_auroc: float = 0.9) -> np.ndarray:
+    """Mark the groups of bands by whose level strata such as devices can be told apart.
 
     Parameters
     ----------
-    values : float64 [shape=(unit, group)]
+    level : float64 [shape=(unit, group)]
+        Mean log-mel of each unit.
     stratum : sequence of str [shape=(unit,)]
+    min_auroc : float
+        Of one stratum against the rest, whichever way round.
 
     Returns
     -------
-    float64 [shape=(group,)]
-        Largest AUROC of one stratum against the rest, whichever way round: 0.5 to 1.
+    bool [shape=(group,)]
+        Where that area is reached and the mean level differs by at least half of what it differs by
+        in the group with the largest difference.
     """
     names = np.asarray(stratum)
-    found = np.full(values.shape[1], 0.5)
+    area = np.full(level.shape[1], 0.5)
     for name in np.unique(names):
         is_own = (names == name).astype(int)
         if is_own.all():
             continue
-        for column in range(values.shape[1]):
-            area = float(auroc(is_own, np.stack([-values[:, column], values[:, column]], axis=1)))
-            found[column] = max(found[column], area, 1 - area)
-    return found
+        found = [float(auroc(is_own, np.stack([-column, column], axis=1))) for column in level.T]
+        area = np.maximum(area, np.maximum(found, 1 - np.array(found)))
+    gap = np.ptp([level[names == name].mean(axis=0) for name in np.unique(names)], axis=0)
+    return (area >= min_auroc) & (gap >= gap.max() / 2)

@@ -9,6 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2b6ca3", "#d9822b", "#8a8a8a"
+FILL_WORDS = {"mean": "the training mean", "floor": "the log floor", "other": "another class's recording"}
 
 
 def training_curves(history: pd.DataFrame) -> Figure:
@@ -206,4 +207,57 @@ def profiles_together(profiles: dict[str, pd.DataFrame], mark_hz: float, title: 
     axes.axvline(mark_hz, color="black", linestyle=":", label=f"{mark_hz:g} Hz")
     axes.set(xlabel="frequency (Hz)", ylabel="heat / uniform", title=title, ylim=(0, None), xlim=(0, None))
     axes.legend(fontsize=8)
+    return figure
+
+
+def occlusion(single: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, margin: float, title: str) -> Figure:
+    """What replacing bands costs, beside the heat, and the low-pass and high-pass curves.
+
+    Parameters
+    ----------
+    single : DataFrame
+        Fall of the class score per group: ``name`` (occlusion, or occlusion and its fill), ``hz, fall,
+        fall_low, fall_high``.
+    heat : DataFrame
+        Share of the heat per group: ``hz, share``.
+    curves : DataFrame
+        Fall of AUROC: ``fill, kind, cutoff_hz, fall, fall_low, fall_high``.
+    margin : float
+        Drawn in the curves.
+    title : str
+    """
+    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    (above, low_pass), (below, high_pass) = figure.subplots(2, 2, width_ratios=[1.2, 1])
+    mean = single[single["name"] == "occlusion"]
+    places = np.arange(len(mean))
+    low, high = mean["fall"] - mean["fall_low"], mean["fall_high"] - mean["fall"]
+    above.bar(places, mean["fall"], yerr=[low, high], color=BLUE, alpha=0.45, capsize=3, label="mean of the fills")
+    colours = {}
+    for number, (name, own) in enumerate(single[single["name"] != "occlusion"].groupby("name", sort=False)):
+        fill = name.removeprefix("occlusion, ")
+        colours[fill] = (ORANGE, "#3c8d40", "#7a4fa3")[number % 3]
+        above.plot(
+            places, own["fall"], "o", markersize=4, color=colours[fill], label=f"filled with {FILL_WORDS[fill]}"
+        )
+    above.axhline(0, color=GREY, linewidth=0.8)
+    above.set(title="Occlusion: fall of the class score when a group is replaced", ylabel="fall (log-odds)")
+    above.legend(fontsize=7)
+    below.bar(places, heat["share"], color="#a33c3c", alpha=0.6)
+    below.set(title="Heat: share of each group", ylabel="share", xlabel="group (Hz)")
+    for axes in (above, below):
+        axes.set_xticks(places, mean["hz"], rotation=35, ha="right", fontsize=7)
+    for axes, kind, words in (
+        (low_pass, "low_pass", "Low-pass: bands above the cut-off replaced"),
+        (high_pass, "high_pass", "High-pass: bands below the cut-off replaced"),
+    ):
+        for fill, own in curves[curves["kind"] == kind].groupby("fill", sort=False):
+            colour = colours.get(fill, BLUE)
+            axes.plot(own["cutoff_hz"], own["fall"], marker=".", color=colour, label=FILL_WORDS[fill])
+            ends = (own["fall_low"].astype(float), own["fall_high"].astype(float))
+            axes.fill_between(own["cutoff_hz"], *ends, color=colour, alpha=0.15, linewidth=0)
+        axes.axhline(margin, color=GREY, linestyle="--", label=f"margin {margin:g}")
+        axes.axhline(0, color=GREY, linewidth=0.8)
+        axes.set(title=words, ylabel="fall of AUROC", xlabel="cut-off (Hz)")
+    low_pass.legend(fontsize=7)
+    figure.suptitle(title, fontsize=11)
     return figure

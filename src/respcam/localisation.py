@@ -26,7 +26,7 @@ def inside_events(events: Iterable[tuple[float, float]], n_frames: int, frame_ra
     return is_inside
 
 
-def localise(weight: np.ndarray, is_inside: np.ndarray) -> tuple[float, float]:
+def localise(weight: np.ndarray, is_inside: np.ndarray) -> tuple[float, float, float]:
     """Hold heat over time against events.
 
     Parameters
@@ -42,12 +42,15 @@ def localise(weight: np.ndarray, is_inside: np.ndarray) -> tuple[float, float]:
         0 where not, the share inside where several places are highest; NaN without weight.
     share : float
         Of the weight that lies inside; NaN without weight.
+    distance : float
+        Frames from the (first) highest weight to the nearest frame inside; NaN without weight.
     """
     total = weight.sum()
-    if not total > 0:
-        return float("nan"), float("nan")
+    if not total > 0 or not is_inside.any():
+        return float("nan"), float("nan"), float("nan")
     hit = is_inside[weight == weight.max()].mean()
-    return float(hit), float(weight[is_inside].sum() / total)
+    distance = np.abs(np.flatnonzero(is_inside) - weight.argmax()).min()
+    return float(hit), float(weight[is_inside].sum() / total), float(distance)
 
 
 def annotated_events(events: pd.DataFrame, normal_labels: Iterable[str]) -> dict[str, list[tuple[float, float]]]:

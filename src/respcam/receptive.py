@@ -41,7 +41,7 @@ def receptive_field(model: nn.Module, layer: str, pictures: torch.Tensor) -> Fie
     """Measure the receptive field of a layer.
 
     The theoretical reach is what the gradient of the middle cell touches in a copy of the network
-    whose weights are all positive and whose normalisations do nothing, so that no path is closed.
+    whose weights are all positive and whose normalisations are gone, so that no path is closed.
 
     Parameters
     ----------
@@ -91,15 +91,17 @@ def _gradient_energy(model: nn.Module, layer: str, pictures: torch.Tensor) -> tu
 
 
 def _all_paths_open(model: nn.Module) -> nn.Module:
-    model = copy.deepcopy(model).eval()
+    """Copy a network with positive weights, no biases and no normalisation (which touches no other place)."""
+    model = copy.deepcopy(model)
+    normalisations = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, normalisations):
+                setattr(parent, name, nn.Identity())
     with torch.no_grad():
-        for module in model.modules():
-            for name, parameter in module.named_parameters(recurse=False):
-                is_weight = name == "weight" and parameter.ndim > 1
-                parameter.fill_(parameter.shape[0] / parameter.numel() if is_weight else float(name == "weight"))
-            for name, buffer in module.named_buffers(recurse=False):
-                if buffer.is_floating_point():
-                    buffer.fill_(float(name == "running_var"))
+        for name, parameter in model.named_parameters():
+            is_weight = parameter.ndim > 1
+            parameter.fill_(parameter.shape[0] / parameter.numel() if is_weight else float(not name.endswith("bias")))
     return model
 
 

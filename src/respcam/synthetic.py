@@ -45,7 +45,8 @@ class Synthetic:
         Power of a wheeze's fundamental, or of a crackle's first oscillation, re power of the breath
         at its loudest.
     harmonics : int
-        Tones of a wheeze at 1, 2, ... times its frequency, each 12 dB below the one before.
+        Tones of a wheeze at 1, 2, ... times its frequency, each 12 dB below the one before; with more
+        than one the class can be told by an overtone as well, so that there are several true answers.
     crackle_decay_s : float
         Time in which a crackle falls to 1/e.
     hum_hz : float
@@ -72,7 +73,7 @@ class Synthetic:
     plant_hz: float = 890.0
     plant_spread_hz: float = 60.0
     snr_db: float = 0.0
-    harmonics: int = 2
+    harmonics: int = 1
     crackle_decay_s: float = 0.006
     hum_hz: float = 300.0
     hum_db: float = 9.0
@@ -81,7 +82,7 @@ class Synthetic:
     rustle_db: float = 9.0
     shortcut: str = "none"
     shortcut_hz: list[float] = field(default_factory=lambda: [1500.0, 1840.0])
-    shortcut_db: float = 0.0
+    shortcut_db: float = -6.0
     shortcut_tie: float = 1.0
     seed: int = 0
 
@@ -142,7 +143,8 @@ def make_patient(patient: int, settings: Synthetic) -> list[SyntheticRecording]:
     Every fourth pair of patients is in the test part, the rest in train.
     """
     rng = np.random.default_rng([settings.seed, patient])
-    label = settings.plants[patient // 2 % len(settings.plants)] if patient % 2 else "normal"
+    turn = patient // 2 + patient // 8  # moves on with every test pair, so that each part gets every plant
+    label = settings.plants[turn % len(settings.plants)] if patient % 2 else "normal"
     split = "test" if (patient // 2) % 4 == 3 else "train"
     patient_id = f"s{patient:03d}"
     cycle_s = rng.uniform(1.6, 2.6)
@@ -228,15 +230,17 @@ def _crackles(
 def _through_second_device(waveform: np.ndarray, settings: Synthetic, rng: np.random.Generator) -> np.ndarray:
     low_hz, high_hz = settings.shortcut_hz
     if settings.shortcut == "hiss":
-        hiss = _noise(len(waveform), low_hz, high_hz, settings.sample_rate_hz, rng)
+        hiss = _noise(len(waveform), low_hz, high_hz, settings.sample_rate_hz, rng, order=8)
         return waveform + BREATH_RMS * 10 ** (settings.shortcut_db / 20) * hiss
-    band = butter(2, [low_hz, high_hz], btype="bandpass", fs=settings.sample_rate_hz, output="sos")
+    band = butter(8, [low_hz, high_hz], btype="bandpass", fs=settings.sample_rate_hz, output="sos")
     return waveform + (10 ** (settings.shortcut_db / 20) - 1) * sosfilt(band, waveform)
 
 
-def _noise(n_samples: int, low_hz: float, high_hz: float, rate_hz: int, rng: np.random.Generator) -> np.ndarray:
+def _noise(
+    n_samples: int, low_hz: float, high_hz: float, rate_hz: int, rng: np.random.Generator, order: int = 2
+) -> np.ndarray:
     """Noise of a band, of power one."""
-    band = butter(2, [low_hz, high_hz], btype="bandpass", fs=rate_hz, output="sos")
+    band = butter(order, [low_hz, high_hz], btype="bandpass", fs=rate_hz, output="sos")
     noise = sosfilt(band, rng.standard_normal(n_samples))
     return noise / noise.std()
 

@@ -43,14 +43,15 @@ class Evidence:
     ----------
     agreement : Interval
         Rank correlation of its profile with occlusion's.
-    over_random : Interval
-        Faithfulness of its order of groups minus that of random orders.
+    over_random, over_loudest : Interval
+        Faithfulness of its order of groups minus that of random orders, and of the loudest first.
     similarity : float or None
         Of its heat to that of the network with fresh weights.
     """
 
     agreement: Interval
     over_random: Interval
+    over_loudest: Interval
     similarity: float | None
 
 
@@ -68,6 +69,8 @@ def against_method(evidence: Evidence, limits: Limits) -> list[str]:
         reasons.append(f"disagrees with occlusion (rank correlation {shown})")
     if evidence.over_random.low is None or not evidence.over_random.low > 0:
         reasons.append("its hottest groups carry the score no better than random groups")
+    if evidence.over_loudest.high is not None and evidence.over_loudest.high < 0:
+        reasons.append("its hottest groups carry the score worse than the loudest groups, which know no model")
     if evidence.similarity is None or not evidence.similarity < limits.max_similarity:
         shown = "" if evidence.similarity is None else f" (correlation {evidence.similarity:.2f})"
         reasons.append(f"insensitive to the weights: a network with random weights gives much the same heat{shown}")

@@ -15,14 +15,16 @@ from safetensors.numpy import load_file
 from respcam.audio import AudioSettings
 from respcam.bands import BandSelection, HzGroups
 from respcam.front_end import FrontEnd
-from respcam.metrics import METRICS, BootstrapSettings
+from respcam.metrics import METRICS, BootstrapSettings, Interval
 from respcam.model import ModelSettings
 from respcam.patches import PatchSettings
 from respcam.splits import SplitSettings
-from respcam.stages import compare
+from respcam.stages import compare, confounds
 from respcam.stages.dataset import DatasetSettings
-from respcam.stages.explain import ExplainSettings
+from respcam.stages.explain import ExplainSettings, chosen_units
+from respcam.stages.features import FrameStore
 from respcam.stages.pipeline import STAGES, Pipeline, RunSettings
+from respcam.stages.subject import Subject, TrustSettings
 from respcam.stages.train import TrainSettings
 from respcam.synthetic import Synthetic
 from respcam.tasks import Task
@@ -31,7 +33,7 @@ from respcam.training import Training
 GROUPS = HzGroups([100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000])
 BOOTSTRAP = BootstrapSettings(n_resamples=100)
 TASK = Task("adventitious", classes={"normal": ["normal"], "adventitious": ["wheeze"]}, normal="normal")
-PLANT = Synthetic(n_patients=32, recordings_per_patient=2, duration_s=4)
+PLANT = Synthetic(n_patients=32, recordings_per_patient=2, duration_s=4, snr_db=6)
 BELOW = BandSelection("below_1500hz", [[0, 1500]])
 
 
@@ -50,6 +52,7 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
             bootstrap=BOOTSTRAP,
         ),
         explain=ExplainSettings(),
+        trust=TrustSettings(patches=24),
         hz_groups=GROUPS,
         seed=0,
         device="cpu",
@@ -73,7 +76,7 @@ def test_a_run_folder_holds_everything(finished):
     _, run = finished
     assert {path.name for path in run.iterdir()} >= {
         "config.yaml", "metrics.json", "predictions.csv", "history.csv", "model.safetensors", "band_heat.csv",
-        "report.html", "figures", "provenance.json", "rejected.csv",
+        "report.html", "figures", "provenance.json", "rejected.csv", "trust.json", "occlusion.csv", "methods.csv",
     }  # fmt: skip
     metrics = json.loads((run / "metrics.json").read_text())
     assert set(metrics) == {"validation", "test"}
@@ -102,6 +105,114 @@ def test_the_hottest_band_is_the_planted_one(finished):
     assert group["lower_hz"] <= PLANT.plant_hz < group["upper_hz"]
 
 
+def test_the_heat_of_a_planted_sound_is_supported(finished):
+    trust = json.loads((finished[1] / "trust.json").read_text())
+    part = trust["parts"]["test"]
+    assert trust["is_supported"], part["words"]
+    assert part["top"] == {"occlusion": "800-975", "heat": "800-975"}
+    assert part["warnings"] == []
+    assert part["words"].startswith("Supported: HiResCAM")
+    methods = pd.read_csv(finished[1] / "methods.csv").set_index("name")
+    assert methods["is_supported"].iloc[0]
+    assert not methods.loc["loudest band", "is_supported"]
+    assert methods.loc["loudest band", "densest_hz"] == "275-450"  # the hum
+    assert "Can the heat be trusted?" in (finished[1] / "report.html").read_text()
+
+
+def test_occlusion_of_everything_costs_everything(finished):
+    table = pd.read_csv(finished[1] / "occlusion.csv")
+    area = table[table["of"] == "auroc"]
+    for kind, cutoff_hz in (("low_pass", 100), ("high_pass", 2000)):
+        ends = area[(area["kind"] == kind) & (area["cutoff_hz"] == cutoff_hz) & (area["fill"] != "other")]
+        np.testing.assert_allclose(ends["fall"], 0.5, atol=0.02)  # constant pictures: AUROC 0.5
+    above = area[(area["kind"] == "low_pass") & (area["cutoff_hz"] >= 1150) & (area["fill"] == "mean")]
+    assert above["fall"].abs().max() < 0.1  # the plant is at 890 Hz
+
+
+def test_the_cutoff_is_judged_on_validation_patients(finished):
+    cutoff = json.loads((finished[1] / "trust.json").read_text())["cutoff"]
+    units = pd.read_csv(finished[1] / "units.csv")
+    assert cutoff["n_patients"] == units.loc[units["side"] == "validation", "patient_id"].nunique()
+    assert cutoff["cutoff_hz"] is None or cutoff["cutoff_hz"] >= 975
+
+
+def test_a_model_of_permuted_labels_supports_nothing(finished):
+    folder, _ = finished
+    page = Pipeline(settings_in(folder, permute_labels=True)).run_all()
+    trust = json.loads((page.parent / "trust.json").read_text())
+    assert not trust["is_supported"]
+    assert trust["parts"]["test"]["words"].startswith("Not supported: the model is not surely better than chance")
+    assert trust["parts"]["test"]["supported_methods"] == []
+    assert "the labels were permuted" in page.read_text()
+
+
+def test_the_control_trains_on_permuted_labels_and_is_compared(finished):
+    folder, _ = finished
+    pipeline = Pipeline(settings_in(folder, trust=TrustSettings(patches=24, permuted_control=True)))
+    page = pipeline.run_all()
+    assert pipeline.artifacts["control"].is_finished
+    assert pipeline.artifacts["control"].digest != pipeline.artifacts["train"].digest
+    methods = pd.read_csv(page.parent / "methods.csv")
+    assert methods.loc[methods["is_method"], "control_similarity"].between(-1, 1).all()
+    assert "permuted labels" in page.read_text()
+
+
+def test_a_shortcut_is_named_with_its_band(tmp_path):
+    shortcut = replace(PLANT, snr_db=-6, shortcut="hiss", shortcut_hz=[1500.0, 1840.0])
+    page = Pipeline(settings_in(tmp_path, dataset=DatasetSettings("s", "synthetic", synthetic=shortcut))).run_all()
+    part = json.loads((page.parent / "trust.json").read_text())["parts"]["test"]
+    assert set(part["top"].values()) <= {"1500-1670", "1670-1840"}
+    text = " ".join(part["warnings"])
+    assert "metadata alone tells the classes apart nearly as well as the model (AUROC device 1.000" in text
+    assert "shortcut: the device follows the class" in text
+    assert "1500-1670, 1670-1840 Hz" in text
+    assert "occlusion and heat point there" in text
+    assert "shortcut: the device follows the class" in page.read_text()
+
+
+def audit_with(finished, **columns):
+    """Warnings of the audit of the finished run, had its manifest these columns."""
+    pipeline = Pipeline(settings_in(finished[0]))
+    own, of, source = pipeline.settings, pipeline.artifacts, pipeline.source
+    store = FrameStore.open(of["features"].folder, own.front_end)
+    subject = Subject.load(
+        of["train"], store, own.trained, own.explain, own.trust, own.hz_groups, BOOTSTRAP, own.device
+    )
+    told = {name: make(source.recordings).astype(str) for name, make in columns.items()}
+    source = replace(source, recordings=source.recordings.assign(**told))
+    metrics = json.loads((finished[1] / "metrics.json").read_text())
+    units = chosen_units(of["train"].folder, None)
+    model = Interval(**metrics["test"]["auroc"])
+    top = {"occlusion": "800-975", "heat": "800-975"}
+    return confounds.look(subject, source, of["resample"], of["explain"], units, model, top)
+
+
+def test_a_manifest_whose_device_names_the_class_is_warned_of(finished):
+    tables, warnings = audit_with(
+        finished,
+        device=lambda r: np.where(r["label"] == "wheeze", "AKGC417L", "Meditron"),
+        site=lambda r: np.resize(["Al", "Ar", "Tc", "Pl", "Pr"], len(r)),
+    )
+    assert warnings[0].startswith(
+        "metadata alone tells the classes apart nearly as well as the model (AUROC device 1.0"
+    )
+    assert set(tables["strata"]["value"]) == {"AKGC417L", "Meditron"}
+    assert tables["strata"]["auroc"].isna().all()  # one class each: nothing to tell apart
+
+
+def test_a_manifest_whose_device_says_nothing_is_not(finished):
+    tables, warnings = audit_with(
+        finished,
+        device=lambda r: np.resize(["AKGC417L", "Meditron", "Litt3200"], len(r)),
+        site=lambda r: np.resize(["Al", "Ar", "Tc", "Pl", "Pr"], len(r)),
+        age_years=lambda r: np.resize(np.arange(20, 37), len(r)),
+    )
+    assert warnings == []
+    assert set(tables["strata"]["field"]) == {"device"}
+    assert set(tables["strata"]["densest_hz"]) == {"800-975"}
+    assert tables["metadata"]["auroc"].max() < 0.9
+
+
 def test_no_patient_is_on_two_sides_of_the_run(finished):
     units = pd.read_csv(finished[1] / "units.csv")
     assert units.groupby("patient_id")["side"].nunique().max() == 1
@@ -120,6 +231,8 @@ def test_predictions_agree_with_the_metrics(finished):
 def test_the_page_stands_alone(finished):
     page = (finished[1] / "report.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
+    for words in ("agreement with", "known without listening", "on the log floor", "can see (bands"):
+        assert words in page
     assert page.count("data:image/png;base64,") == len(list((finished[1] / "figures").glob("*.png")))
     for words in ("AUROC", "uniform share", "above 1500 Hz", "rows for 64 bands", "gain"):
         assert words in page
@@ -179,7 +292,7 @@ def test_a_stage_without_its_input_names_the_command(tmp_path):
         {"model": ModelSettings("timm", "resnet10t")},
         {"explain": ExplainSettings(target="predicted")},
         {"explain": ExplainSettings(target="adventitious", sides=["validation", "test"])},
-        {"model": ModelSettings(width=4, layer="blocks.1")},
+        {"model": ModelSettings(width=4), "explain": ExplainSettings("grad_cam", ["blocks.1"], hop_frames=48)},
         {"bands": BandSelection("two", [[200, 400], [900, 1200]])},
     ],
     ids=["holdout", "kfold", "event", "timm", "predicted", "named class", "layer", "ranges"],

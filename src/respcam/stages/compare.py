@@ -15,7 +15,7 @@ from respcam.artifact import Artifact, write_atomically
 from respcam.manifest import write_table
 from respcam.metrics import METRICS, BootstrapSettings, interval, patient_weights, resampled_figures
 from respcam.report import render
-from respcam.stages.report import png
+from respcam.stages.pictures import png
 
 log = logging.getLogger(__name__)
 

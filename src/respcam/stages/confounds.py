@@ -13,7 +13,7 @@ from respcam.stages.dataset import Source
 from respcam.stages.explain import chosen_units
 from respcam.stages.subject import Subject
 
-TELLING = 0.9  # AUROC from which a band's level is said to tell devices or rates apart
+PASSBAND = 0.95  # of half a source rate; above it the resampler's filter falls
 
 
 def look(
@@ -55,7 +55,7 @@ def look(
     warnings = [
         *_metadata_warnings(alone, model, subject),
         *_band_warnings(metadata, units, level, top, alone, model, subject),
-        *_blank_warnings(blank_table, top, subject),
+        *_blank_warnings(blank_table, resampled.set_index("recording_id")["source_rate_hz"], units, top, subject),
     ]
     return {"metadata": alone, "strata": strata, "blank": blank_table}, warnings
 
@@ -102,7 +102,7 @@ def _band_warnings(
     model: Interval,
     subject: Subject,
 ) -> list[str]:
-    """Name the bands whose level tells devices or rates apart, where the class follows these and the model looks there."""
+    """Name the bands that tell devices or rates apart, where the class follows these and the model looks there."""
     warnings = []
     names = np.array(subject.names)
     for row in alone.to_dict("records"):
@@ -112,15 +112,14 @@ def _band_warnings(
         ):
             continue
         stratum = metadata[name].reindex(units["recording_id"]).astype(str).to_numpy()
-        telling = audit.separability(level, stratum)
-        is_telling = telling >= TELLING
+        is_telling = audit.telling_groups(level, stratum)
         seen = [how for how, hz in top.items()
                 if hz in names[is_telling]]  # fmt: skip
         word = name.replace("_", " ").removesuffix(" hz")
         if seen:
             warnings.append(
                 f"shortcut: the {word} follows the class, its recordings differ in level at "
-                f"{', '.join(names[is_telling])} Hz (AUROC up to {telling.max():.2f}), and {' and '.join(seen)} "
+                f"{', '.join(names[is_telling])} Hz, and {' and '.join(seen)} "
                 f"point{'s' if len(seen) == 1 else ''} there: the model may recognise the {word}"
             )
     return warnings
@@ -180,15 +179,27 @@ def _blank_table(blank: np.ndarray, units: pd.DataFrame, subject: Subject) -> pd
     return pd.DataFrame(rows)
 
 
-def _blank_warnings(blank: pd.DataFrame, top: dict[str, str], subject: Subject) -> list[str]:
+def _blank_warnings(
+    blank: pd.DataFrame, rate_hz: pd.Series, units: pd.DataFrame, top: dict[str, str], subject: Subject
+) -> list[str]:
+    """Say where the model looks at the log floor, or beyond what a source can hold."""
     judged = [subject.class_names[k] for k in subject.counted]
+    upper_hz = dict(zip(subject.groups.names, subject.groups.edges_hz[1:], strict=True))
+    own_rate_hz = rate_hz.reindex(units["recording_id"])
     warnings = []
     for how, hz in top.items():
         own = blank[(blank["hz"] == hz) & blank["class"].isin(judged)]
         worst = own.loc[own["blank"].idxmax()]
         if worst["blank"] >= subject.settings.limits.max_blank:
             warnings.append(
-                f"blank: {how} points at {hz} Hz, where {worst['blank']:.0%} of the picture of class {worst['class']} "
-                "is log floor: what is seen there is the absence of sound, or a limit of the source"
+                f"blank: {how} points at {hz} Hz, where {worst['blank']:.0%} of the picture of class "
+                f"{worst['class']} is log floor: what is seen there is the absence of sound"
+            )
+        is_short = own_rate_hz / 2 * PASSBAND < upper_hz[hz]
+        if is_short.any():
+            warnings.append(
+                f"band-limited: {how} points at {hz} Hz, but {is_short.sum()} of {len(units)} "
+                f"{subject.trained.task.unit}s come from a source rate as low as {own_rate_hz[is_short].min():g} Hz, "
+                "which ends there: what is seen may be the source rate"
             )
     return warnings

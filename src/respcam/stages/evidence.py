@@ -77,25 +77,17 @@ def columns(name: str, figure: Interval) -> dict[str, float | None]:
     return {name: figure.value, f"{name}_low": figure.low, f"{name}_high": figure.high}
 
 
-def profiles_of(subject: Subject, sample: Sample, heat: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """Add up the heat of judged patches per group, and their loudness, a baseline that knows no model.
+def profiles_of(sample: Sample, heat: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """Add up the heat of judged patches over time, and their loudness, a baseline that knows no model.
 
     Returns
     -------
-    dict of name to float64 [shape=(judged patch, group)]
+    dict of name to float64 [shape=(judged patch, band)]
     """
     pictures = sample.judged_pictures
-    found = {
-        name: subject.per_group(cam.margins(own, *pictures.shape[1:])[0].double().numpy())
-        for name, own in heat.items()
-    }
-    found[LOUDEST] = subject.per_group(np.exp(pictures.astype(np.float64)).sum(axis=2))
+    found = {name: cam.margins(own, *pictures.shape[1:])[0].double().numpy() for name, own in heat.items()}
+    found[LOUDEST] = np.exp(pictures.astype(np.float64)).sum(axis=2)
     return found
-
-
-def densest(subject: Subject, profile: np.ndarray) -> str:
-    """Name the group with the most heat per band."""
-    return subject.names[int((profile.sum(axis=0) / subject.bands_per_group).argmax())]
 
 
 def method_table(
@@ -109,21 +101,23 @@ def method_table(
     sample : Sample
     occluder : Occluder
         Serves deletion and insertion.
-    profiles : dict of name to float64 [shape=(judged patch, group)]
+    profiles : dict of name to float64 [shape=(judged patch, band)]
     effect : float64 [shape=(1 + resample, group)]
         Fall under occlusion.
 
     Returns
     -------
     DataFrame
-        ``name, is_method, densest_hz``; ``agreement`` (rank correlation with the fall under
+        ``name, is_method, densest_hz`` (group of Hz with the most heat per band), ``peak_hz`` (centre
+        of the band with the most); ``agreement`` (rank correlation with the fall under
         occlusion), ``over_random`` and ``over_loudest`` (faithfulness of its order of groups minus
         that of random orders and of the loudest bands, log-odds), each with its interval.
     """
     n_groups, own, weights = len(subject.present), sample.judged_target, sample.weights[:, sample.judged]
     classes = sorted(set(own))
+    per_group = {name: subject.per_group(each) for name, each in profiles.items()}
     rng = np.random.default_rng(subject.settings.seed)
-    orders = {name: {k: order_of(each[own == k].sum(axis=0)) for k in classes} for name, each in profiles.items()}
+    orders = {name: {k: order_of(each[own == k].sum(axis=0)) for k in classes} for name, each in per_group.items()}
     random = [f"random groups {number}" for number in range(subject.settings.random_orders)]
     orders |= {name: dict.fromkeys(classes, tuple(rng.permutation(n_groups).tolist())) for name in random}
     faith = {name: np.zeros(len(own)) for name in orders}
@@ -140,12 +134,13 @@ def method_table(
             {
                 "name": name,
                 "is_method": name != LOUDEST,
-                "densest_hz": densest(subject, each),
+                "densest_hz": subject.names[int((each.sum(axis=0) / subject.bands_per_group).argmax())],
+                "peak_hz": float(subject.centre_hz[profiles[name].sum(axis=0).argmax()]),
                 **columns("agreement", with_spread(rank_correlation(resampled_mean(each, weights), effect))),
                 **columns("over_random", with_spread(resampled_mean(faith[name] - by_chance, weights))),
                 **columns("over_loudest", with_spread(resampled_mean(faith[name] - faith[LOUDEST], weights))),
             }
-            for name, each in profiles.items()
+            for name, each in per_group.items()
         ]
     )
 
@@ -184,15 +179,15 @@ def share_table(subject: Subject, sample: Sample, heat: dict[str, torch.Tensor])
     found = {}
     for name, maps in heat.items():
         large = cam.to_input(maps, *pictures.shape[1:])
-        places = {
-            "border": (maps[:, :1].sum() + maps[:, -1:].sum(), maps.sum(), 2 / maps.shape[1]),
-            "blank": ((large * is_blank).sum(), large.sum(), is_blank.float().mean()),
-            "padding": ((large * is_padding).sum(), large.sum(), is_padding.float().mean()),
-        }
+        edge = maps.new_zeros(maps.shape[1]).index_fill(0, torch.tensor([0, maps.shape[1] - 1]), 1.0)
         row = {}
-        for place, (inside, total, even) in places.items():
-            row[place] = float(inside / total) if total > 0 else np.nan
-            row[f"{place}_even"] = float(even)
+        for place, own, mask in (
+            ("border", maps, edge[:, None]),
+            ("blank", large, is_blank.float()),
+            ("padding", large, is_padding.float()),
+        ):
+            row[place] = float((own * mask).sum() / own.sum()) if own.sum() > 0 else np.nan
+            row[f"{place}_even"] = float(mask.mean())
         found[name] = row
     return pd.DataFrame.from_dict(found, orient="index")
 
@@ -202,9 +197,9 @@ def control_similarity(
 ) -> dict[str, float]:
     """Rank correlation of each profile with that of a model that learnt permuted labels."""
     model = subject.fabric.to_device(control)
-    other = profiles_of(subject, sample, subject.heat(sample.judged_pictures, sample.judged_target, model))
+    other = profiles_of(sample, subject.heat(sample.judged_pictures, sample.judged_target, model))
     return {
-        name: float(rank_correlation(profiles[name].sum(axis=0), other[name].sum(axis=0)))
+        name: float(rank_correlation(*(subject.per_group(each[name].sum(axis=0)) for each in (profiles, other))))
         for name in profiles
         if name != LOUDEST
     }
@@ -228,8 +223,8 @@ def profile_table(
     even = subject.bands_per_group / subject.bands_per_group.sum()
     found = []
     for name, profile in profiles.items():
-        total = profile.sum()
-        share = profile.sum(axis=0) / (total if total > 0 else np.nan)
+        share = subject.per_group(profile.sum(axis=0))
+        share = share / (share.sum() if share.sum() > 0 else np.nan)
         found += [
             {"name": name, "hz": hz, "share": own, "ratio": own / uniform}
             for hz, own, uniform in zip(subject.names, share, even, strict=True)

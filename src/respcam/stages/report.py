@@ -4,14 +4,12 @@ import json
 import logging
 import shutil
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from matplotlib.figure import Figure
 
 from respcam import figures
 from respcam.artifact import Artifact, digest_of, write_atomically
@@ -20,9 +18,11 @@ from respcam.bands import HzGroups, kept_bands
 from respcam.cam import METHODS, joined, to_input
 from respcam.front_end import FrontEnd
 from respcam.metrics import METRICS
-from respcam.report import data_uri, render
+from respcam.report import render
 from respcam.splits import TRAIN, UNUSED
+from respcam.stages import trust_section
 from respcam.stages.features import FrameStore
+from respcam.stages.pictures import png
 from respcam.stages.train import TrainSettings
 
 log = logging.getLogger(__name__)
@@ -104,7 +104,8 @@ def run(
     -------
     Path
         ``report.html`` in a folder with ``config.yaml, metrics.json, predictions.csv, history.csv,
-        model.safetensors, band_heat.csv, rejected.csv, figures/`` and ``provenance.json``.
+        model.safetensors, band_heat.csv, trust.json`` and its tables, ``rejected.csv, figures/`` and
+        ``provenance.json``.
     """
     with artifact.building() as partial:
         if partial is None:
@@ -115,13 +116,17 @@ def run(
             shutil.copy2(train / name, partial)
         for name in ("band_heat.csv", "heat_summary.json"):
             shutil.copy2(heat / name, partial)
+        for name in trust_section.FILES:
+            shutil.copy2(upstream.trust.require() / name, partial)
         shutil.copy2(upstream.resample.require() / "rejected.csv", partial)
         write_atomically(partial / "config.yaml", config)
         (partial / "figures").mkdir(exist_ok=True)
         tables = Tables.read(partial)
         pictures = _pictures(tables, upstream, front_end, trained, groups, partial / "figures")
         content = _content(tables, artifact, upstream, audio, front_end, trained, groups)
-        page = render("report.html", **content, pictures=pictures)
+        bands = pd.read_csv(partial / "scaler.csv")
+        trust = trust_section.section(upstream.trust, bands, tables.metrics, partial / "figures")
+        page = render("report.html", **content, trust=trust, pictures=pictures)
         write_atomically(partial / "report.html", page)
     return artifact.folder / "report.html"
 
@@ -164,14 +169,6 @@ class Tables:
     def explained(self) -> list[str]:
         """Parts that have heat."""
         return list(dict.fromkeys(self.band_heat["split"]))
-
-
-def png(figure: Figure, path: Path, caption: str) -> dict[str, str]:
-    """Save a figure and return it for a page, with its caption."""
-    memory = BytesIO()
-    figure.savefig(memory, format="png", dpi=110)
-    path.write_bytes(memory.getvalue())
-    return {"uri": data_uri(memory.getvalue()), "caption": caption}
 
 
 def _pictures(

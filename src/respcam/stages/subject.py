@@ -176,6 +176,11 @@ class Subject:
         return {name: torch.cat(each) for name, each in parts.items()}
 
     @property
+    def centre_hz(self) -> np.ndarray:
+        """Centres of the bands that the model is fed."""
+        return self.store.edges_hz[self.kept, 1]
+
+    @property
     def bands_per_group(self) -> np.ndarray:
         """Number of bands of each present group."""
         return self.per_group(np.ones(len(self.group)))

@@ -157,7 +157,7 @@ def _examine(
     against = against_model(model, fall)
 
     heat = subject.heat(sample.judged_pictures, sample.judged_target)
-    profiles = evidence.profiles_of(subject, sample, heat)
+    profiles = evidence.profiles_of(sample, heat)
     randomisation = evidence.randomisation_table(subject, sample, heat)
     last = randomisation[randomisation["step"] == randomisation["step"].max()].set_index("name")
     methods = evidence.method_table(subject, sample, next(iter(occluders.values())), profiles, effect)
@@ -196,7 +196,8 @@ def _against(row: dict[str, Any], limits: Limits) -> list[str]:
         return Interval(*(None if pd.isna(value) else float(value) for value in values))
 
     similarity = None if pd.isna(row["similarity"]) else float(row["similarity"])
-    return against_method(Evidence(interval_of("agreement"), interval_of("over_random"), similarity), limits)
+    agreement, over_random, over_loudest = map(interval_of, ("agreement", "over_random", "over_loudest"))
+    return against_method(Evidence(agreement, over_random, over_loudest, similarity), limits)
 
 
 def _words(subject: Subject, own: pd.Series, against: list[str], top: str) -> str:
@@ -212,6 +213,6 @@ def _words(subject: Subject, own: pd.Series, against: list[str], top: str) -> st
         beyond = "finds the bands that carry the score better than chance, though loudness alone does so as well"
     return (
         f"Supported: {title} agrees with occlusion (rank correlation {own['agreement']:.2f}), {beyond}, and is not "
-        f"the heat of a network with random weights. It is densest at {own['densest_hz']} Hz; occlusion costs most at "
-        f"{top} Hz."
+        f"the heat of a network with random weights. It is densest at {own['densest_hz']} Hz; occlusion costs most "
+        f"at {top} Hz."
     )
