@@ -100,13 +100,14 @@ def test_weights_are_drawn_anew_from_the_top_and_the_model_is_left_alone():
 def test_similarity_of_heat():
     rng = np.random.default_rng(0)
     heat, other = rng.random((2, 20, 8, 6)).astype(np.float32)
-    assert heat_similarity(heat, 3 * heat) == pytest.approx(1)
-    assert abs(heat_similarity(heat, other)) < 0.1
-    assert heat_similarity(heat, np.zeros_like(heat)) == 0
-    assert np.isnan(heat_similarity(np.zeros_like(heat), heat))
+    same, unlike, none = heat_similarity(heat, [3 * heat, other, np.zeros_like(heat)])
+    assert same == pytest.approx(1)
+    assert abs(unlike) < 0.1
+    assert none == 0
+    assert np.isnan(heat_similarity(np.zeros_like(heat), [heat])).all()
     half = heat.copy()
     half[:10] = 0
-    assert heat_similarity(half, heat) == pytest.approx(1)  # patches without heat have no say
+    assert heat_similarity(half, [heat]) == [pytest.approx(1)]  # patches without heat have no say
 
 
 def test_a_cascade_copes_with_few_layers():

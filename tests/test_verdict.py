@@ -36,7 +36,7 @@ def test_each_failure_is_named(evidence, words):
     [
         (Interval(0.6, 0.49, 0.7), GOOD, "not surely better than chance"),
         (NONE, GOOD, "not surely better than chance"),
-        (Interval(0.8, 0.7, 0.9), Interval(0.1, -0.1, 0.3), "no group of bands changes the class score"),
+        (Interval(0.8, 0.7, 0.9), Interval(0.1, -0.1, 0.3), "no group of bands surely changes the class score"),
     ],
 )
 def test_a_model_that_knows_nothing_supports_nothing(auroc, fall, words):

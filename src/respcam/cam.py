@@ -250,14 +250,19 @@ def _class_of(scores: torch.Tensor, target: torch.Tensor | int | None) -> torch.
 
 @contextmanager
 def _in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Put the model in evaluation mode and give every module its own mode back."""
+    """Put the model in evaluation mode, its weights frozen, and leave everything as it was."""
     modes = {module: module.training for module in model.modules()}
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.eval()
+    for parameter in learning:
+        parameter.requires_grad_(False)  # nothing is kept for gradients of weights that nobody asks for
     try:
         yield
     finally:
         for module, mode in modes.items():
             module.training = mode
+        for parameter in learning:
+            parameter.requires_grad_(True)
 
 
 @contextmanager

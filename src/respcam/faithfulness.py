@@ -9,7 +9,7 @@ from torch import nn
 
 from respcam.metrics import Interval, interval
 
-STEPS = (1, 2, 3, 4, 6, 8)  # groups taken away, or kept, along a deletion or insertion curve
+STEPS = (1, 2, 3, 5, 8)  # groups taken away, or kept, along a deletion or insertion curve
 
 
 def resampled_mean(values: np.ndarray, weights: np.ndarray, strata: np.ndarray | None = None) -> np.ndarray:
@@ -44,7 +44,12 @@ def with_spread(values: np.ndarray) -> Interval:
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Spearman's rank correlation along the last axis.
+    """Spearman's rank correlation along the last axis (`correlation` of the ranks)."""
+    return correlation(rankdata(one, axis=-1), rankdata(other, axis=-1))
+
+
+def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Pearson's correlation along the last axis.
 
     Parameters
     ----------
@@ -55,8 +60,7 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     float64 [shape=(...)]
         Zero where one side is the same everywhere: it then says nothing about the other.
     """
-    ranks = [rankdata(values, axis=-1) for values in (one, other)]
-    centred = [each - each.mean(axis=-1, keepdims=True) for each in ranks]
+    centred = [each - each.mean(axis=-1, keepdims=True) for each in (one, other)]
     norm = np.sqrt(np.square(centred[0]).sum(axis=-1) * np.square(centred[1]).sum(axis=-1))
     product = (centred[0] * centred[1]).sum(axis=-1)
     return np.where(norm > 0, product / np.where(norm > 0, norm, 1), 0.0)
@@ -111,7 +115,7 @@ def faithfulness(drops: dict[frozenset[int], np.ndarray], order: Sequence[int], 
     return np.asarray(total) / len(masks)
 
 
-def randomised_in_cascade(model: nn.Module, n_steps: int = 5) -> Iterator[tuple[str, nn.Module]]:
+def randomised_in_cascade(model: nn.Module, n_steps: int = 4) -> Iterator[tuple[str, nn.Module]]:
     """Give a network fresh weights from the top down, a part more at each step (Adebayo et al. 2018, 1810.03292).
 
     Parameters
@@ -135,20 +139,22 @@ def randomised_in_cascade(model: nn.Module, n_steps: int = 5) -> Iterator[tuple[
         yield fresh[part[-1]][0], copied
 
 
-def heat_similarity(one: np.ndarray, other: np.ndarray) -> float:
-    """Mean rank correlation of the heat of patches.
+def heat_similarity(one: np.ndarray, others: Sequence[np.ndarray]) -> list[float]:
+    """Mean rank correlation of the heat of patches with that of other networks.
 
     Parameters
     ----------
-    one, other : float32 [shape=(patch, row, column)]
+    one : float32 [shape=(patch, row, column)]
+    others : sequence of float32 [shape=(patch, row, column)]
 
     Returns
     -------
-    float
+    list of float
         Over the patches that have heat in ``one``; NaN where none has.
     """
     has_heat = one.any(axis=(1, 2))
     if not has_heat.any():
-        return float("nan")
-    flat = [maps[has_heat].reshape(has_heat.sum(), -1) for maps in (one, other)]
-    return float(rank_correlation(*flat).mean())
+        return [float("nan")] * len(others)
+    flat = [maps[has_heat].reshape(has_heat.sum(), -1) for maps in (one, *others)]
+    own, *ranks = (rankdata(maps, axis=-1) for maps in flat)
+    return [float(correlation(own, each).mean()) for each in ranks]

@@ -12,7 +12,8 @@ class Limits:
     Parameters
     ----------
     min_agreement : float
-        Rank correlation of a method's profile over groups of Hz with occlusion's.
+        Correlation, over groups of Hz, of a method's heat with the fall under occlusion. Not of the
+        ranks: where the model needs one group, the other ten are ranked by noise.
     max_similarity : float
         Rank correlation of heat before and after the network's weights were all drawn anew.
     margin : float
@@ -42,7 +43,7 @@ class Evidence:
     Attributes
     ----------
     agreement : Interval
-        Rank correlation of its profile with occlusion's.
+        Correlation of its heat with the fall under occlusion, over groups of Hz.
     over_random, over_loudest : Interval
         Faithfulness of its order of groups minus that of random orders, and of the loudest first.
     similarity : float or None
@@ -66,7 +67,7 @@ def against_method(evidence: Evidence, limits: Limits) -> list[str]:
     agreement = evidence.agreement
     if agreement.value is None or agreement.value < limits.min_agreement or not (agreement.low or 0) > 0:
         shown = "none" if agreement.value is None else f"{agreement.value:.2f}"
-        reasons.append(f"disagrees with occlusion (rank correlation {shown})")
+        reasons.append(f"disagrees with occlusion (correlation {shown})")
     if evidence.over_random.low is None or not evidence.over_random.low > 0:
         reasons.append("its hottest groups carry the score no better than random groups")
     if evidence.over_loudest.high is not None and evidence.over_loudest.high < 0:
@@ -96,5 +97,5 @@ def against_model(auroc: Interval, largest_drop: Interval) -> list[str]:
         shown = "not defined" if auroc.value is None else f"{auroc.value:.2f}, interval from {auroc.low:.2f}"
         reasons.append(f"the model is not surely better than chance (AUROC {shown})")
     if largest_drop.low is None or not largest_drop.low > 0:
-        reasons.append("no group of bands changes the class score when it is taken away")
+        reasons.append("no group of bands surely changes the class score when it is taken away")
     return reasons

@@ -231,7 +231,7 @@ def test_predictions_agree_with_the_metrics(finished):
 def test_the_page_stands_alone(finished):
     page = (finished[1] / "report.html").read_text()
     assert "http" not in page.replace("http-equiv", "")
-    for words in ("agreement with", "known without listening", "on the log floor", "can see (bands"):
+    for words in ("correlation with", "known without listening", "on the log floor", "can see (bands"):
         assert words in page
     assert page.count("data:image/png;base64,") == len(list((finished[1] / "figures").glob("*.png")))
     for words in ("AUROC", "uniform share", "above 1500 Hz", "rows for 64 bands", "gain"):

@@ -37,7 +37,9 @@ def localisation_table(subject: Subject, units: pd.DataFrame, source: Source) ->
         return pd.DataFrame(columns=COLUMNS)
     normal = (task.classes or {}).get(task.normal, [task.normal])
     events = annotated_events(source.events, normal)
-    units = units[units["recording_id"].isin(list(events))].reset_index(drop=True)
+    units = units[units["recording_id"].isin(list(events))]
+    order = np.random.default_rng(subject.settings.seed).permutation(len(units))
+    units = units.iloc[np.sort(order[: subject.settings.event_recordings])].reset_index(drop=True)
     if units.empty:
         return pd.DataFrame(columns=COLUMNS)
     frame_rate_hz = subject.store.settings.frame_rate_hz

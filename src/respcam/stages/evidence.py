@@ -11,6 +11,7 @@ from torch import nn
 
 from respcam import cam
 from respcam.faithfulness import (
+    correlation,
     faithfulness,
     heat_similarity,
     masks_of,
@@ -109,9 +110,10 @@ def method_table(
     -------
     DataFrame
         ``name, is_method, densest_hz`` (group of Hz with the most heat per band), ``peak_hz`` (centre
-        of the band with the most); ``agreement`` (rank correlation with the fall under
-        occlusion), ``over_random`` and ``over_loudest`` (faithfulness of its order of groups minus
-        that of random orders and of the loudest bands, log-odds), each with its interval.
+        of the band with the most); ``agreement`` (correlation of heat and fall under occlusion over
+        the groups), ``rank_agreement`` (the same of ranks), ``over_random`` and ``over_loudest``
+        (faithfulness of its order of groups minus that of random orders and of the loudest bands,
+        log-odds), each with its interval.
     """
     n_groups, own, weights = len(subject.present), sample.judged_target, sample.weights[:, sample.judged]
     classes = sorted(set(own))
@@ -136,7 +138,8 @@ def method_table(
                 "is_method": name != LOUDEST,
                 "densest_hz": subject.names[int((each.sum(axis=0) / subject.bands_per_group).argmax())],
                 "peak_hz": float(subject.centre_hz[profiles[name].sum(axis=0).argmax()]),
-                **columns("agreement", with_spread(rank_correlation(resampled_mean(each, weights), effect))),
+                **columns("agreement", with_spread(correlation(resampled_mean(each, weights), effect))),
+                **columns("rank_agreement", with_spread(rank_correlation(resampled_mean(each, weights), effect))),
                 **columns("over_random", with_spread(resampled_mean(faith[name] - by_chance, weights))),
                 **columns("over_loudest", with_spread(resampled_mean(faith[name] - faith[LOUDEST], weights))),
             }
@@ -154,13 +157,20 @@ def randomisation_table(subject: Subject, sample: Sample, heat: dict[str, torch.
         ``name, step, down_to`` (the lowest module with fresh weights), ``similarity``.
     """
     torch.manual_seed(subject.settings.seed)
-    found = []
-    for step, (down_to, model) in enumerate(randomised_in_cascade(subject.model), start=1):
-        fresh = subject.heat(sample.judged_pictures, sample.judged_target, model)
-        for name, maps in heat.items():
-            value = heat_similarity(maps.numpy(), fresh[name].numpy())
-            found.append({"name": name, "step": step, "down_to": down_to, "similarity": value})
-    return pd.DataFrame(found)
+    fresh = {
+        down_to: subject.heat(sample.judged_pictures, sample.judged_target, model)
+        for down_to, model in randomised_in_cascade(subject.model)
+    }
+    return pd.DataFrame(
+        [
+            {"name": name, "step": step, "down_to": down_to, "similarity": value}
+            for name, maps in heat.items()
+            for step, (down_to, value) in enumerate(
+                zip(fresh, heat_similarity(maps.numpy(), [own[name].numpy() for own in fresh.values()]), strict=True),
+                start=1,
+            )
+        ]
+    )
 
 
 def share_table(subject: Subject, sample: Sample, heat: dict[str, torch.Tensor]) -> pd.DataFrame:

@@ -135,10 +135,10 @@ def run(
             maps[done : done + len(rows)] = heat.cpu().numpy()
             per_band.append(cam.margins(heat, *pictures.shape[1:])[0].cpu().numpy())
             done += len(rows)
-            parts.append(_outcome(found, heat, class_names))
+            parts.append((found.scores.cpu(), found.target.cpu(), heat.amax(dim=(1, 2)).cpu() == 0))
             bar.update(len(rows))
         bar.close()
-        table = pd.concat([index.drop(columns=["unit", "target"]), pd.concat(parts, ignore_index=True)], axis=1)
+        table = pd.concat([index.drop(columns=["unit", "target"]), _outcome(parts, class_names)], axis=1)
         write_table(table, partial / "index.csv")
         np.save(partial / "heat-band.npy", np.concatenate(per_band))
         n_bands, n_frames = pictures.shape[1:]
@@ -213,13 +213,15 @@ def _targets(own: np.ndarray, class_names: list[str], target: str) -> np.ndarray
     return np.full_like(own, class_names.index(target))
 
 
-def _outcome(found: cam.HeatMaps, heat: torch.Tensor, class_names: list[str]) -> pd.DataFrame:
+def _outcome(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], class_names: list[str]) -> pd.DataFrame:
+    """Classes and scores of all patches, from each batch's scores, targets and all-zero marks."""
+    scores, target, is_zero = (torch.cat(each) for each in zip(*parts, strict=True))
     names = np.array(class_names)
     return pd.DataFrame(
         {
-            "target_class": names[found.target.cpu().numpy()],
-            "predicted_class": names[found.scores.argmax(dim=1).cpu().numpy()],
-            "score": found.scores.gather(1, found.target[:, None])[:, 0].cpu().numpy(),
-            "is_zero": (heat.amax(dim=(1, 2)) == 0).cpu().numpy(),
+            "target_class": names[target.numpy()],
+            "predicted_class": names[scores.argmax(dim=1).numpy()],
+            "score": scores.gather(1, target[:, None])[:, 0].numpy(),
+            "is_zero": is_zero.numpy(),
         }
     )

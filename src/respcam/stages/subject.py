@@ -38,6 +38,8 @@ class TrustSettings:
     ----------
     patches : int
         Looked at per evaluated part, spread evenly over classes and patients.
+    event_recordings : int
+        Of those that the patches come from, at most so many are held against annotated events whole.
     methods : list of str
         Keys of `respcam.cam.METHODS` that are held against occlusion, at every stage of the network
         and fused. Those without gradients take a forward pass per channel and are looked at on the
@@ -54,7 +56,8 @@ class TrustSettings:
         Of the draw of patches, of what replaces a band, of random orders and fresh weights.
     """
 
-    patches: int = 64
+    patches: int = 56
+    event_recordings: int = 16
     methods: list[str] = field(default_factory=lambda: list(GRADIENT_METHODS))
     fills: list[str] = field(default_factory=lambda: list(FILLS))
     random_orders: int = 2
@@ -65,6 +68,8 @@ class TrustSettings:
     def __post_init__(self) -> None:
         if self.patches < 8:
             raise ValueError(f"trust.patches is {self.patches}; expected at least 8")
+        if self.event_recordings < 1:
+            raise ValueError(f"trust.event_recordings is {self.event_recordings}; expected at least 1")
         for name, legal in (("methods", cam.METHODS), ("fills", FILLS)):
             given = getattr(self, name)
             if not given or set(given) - set(legal):
@@ -105,7 +110,7 @@ class Subject:
     ) -> "Subject":
         """Read a trained model."""
         model, scaler, class_names = load_model(train.require(), trained.model)
-        fabric = training.make_fabric(device, threads=trained.training.threads)
+        fabric = training.make_fabric(device, trained.training.precision, trained.training.threads)
         kept = kept_bands(store.edges_hz, trained.bands)
         group = group_of_band(store.edges_hz[kept, 1], groups)
         return Subject(
@@ -141,9 +146,10 @@ class Subject:
 
     @torch.inference_mode()
     def log_odds(self, pictures: np.ndarray) -> np.ndarray:
-        """Score pictures: float64 [shape=(patch, class)]."""
-        scores = torch.cat([self.model(batch) for batch in self.batches(pictures)])
-        return log_odds(scores).double().cpu().numpy()
+        """Score pictures, in the precision of training: float64 [shape=(patch, class)]."""
+        with self.fabric.autocast():
+            scores = torch.cat([self.model(batch) for batch in self.batches(pictures)])
+        return log_odds(scores.double()).cpu().numpy()
 
     def choices(self) -> list[tuple[str, list[str]]]:
         """Method and layers of everything that is compared, the one that was explained with first."""

@@ -212,7 +212,7 @@ def _words(subject: Subject, own: pd.Series, against: list[str], top: str) -> st
     else:
         beyond = "finds the bands that carry the score better than chance, though loudness alone does so as well"
     return (
-        f"Supported: {title} agrees with occlusion (rank correlation {own['agreement']:.2f}), {beyond}, and is not "
+        f"Supported: {title} agrees with occlusion (correlation {own['agreement']:.2f}), {beyond}, and is not "
         f"the heat of a network with random weights. It is densest at {own['densest_hz']} Hz; occlusion costs most "
         f"at {top} Hz."
     )

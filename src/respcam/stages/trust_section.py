@@ -104,7 +104,7 @@ def _methods(table: pd.DataFrame, found: dict[str, Any]) -> list[dict[str, Any]]
             verdict = "not supported: see the verdict on the model"
         rows.append(
             {
-                **_with(row, "agreement", "over_random", "over_loudest"),
+                **_with(row, "agreement", "rank_agreement", "over_random", "over_loudest"),
                 "title": _title(name, len(found["fields"])),
                 "is_own": name == shown[0],
                 "similarity": _number(row["similarity"]),
@@ -134,7 +134,7 @@ def _localisation(table: pd.DataFrame, found: dict[str, Any]) -> list[dict[str, 
         random = f"{name} (random weights)"
         rows.append(
             {
-                **_with(row, "pointing", "inside", "gain"),
+                **_with(row, "pointing", "inside", "gain", "pointing_lead", "inside_lead"),
                 "title": _title(name, len(found["fields"])),
                 "is_own": name == shown[0],
                 "covered": f"{row['covered']:.3f}",
