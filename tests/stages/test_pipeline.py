@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from conftest import PROJECT
 from safetensors.numpy import load_file
 
 from respcam.audio import AudioSettings
@@ -168,6 +169,25 @@ def test_a_shortcut_is_named_with_its_band(tmp_path):
     assert "1500-1670, 1670-1840 Hz" in text
     assert "occlusion and heat point there" in text
     assert "shortcut: the device follows the class" in page.read_text()
+
+
+def test_the_bench_scores_methods_against_the_plant(finished):
+    sys.path.insert(0, str(PROJECT / "scripts/bench"))
+    import planted
+
+    rows = {row["method"]: row for row in planted.score(finished[1], PLANT.plant_hz, GROUPS)}
+    own = rows["hires_cam @ blocks.0+blocks.1+blocks.2+blocks.3"]
+    assert own["is_hit"]
+    assert own["inside"] > 3 * own["even"]
+    assert own["error_hz"] < 175
+    assert own["pointing"] > own["covered"]
+    assert rows["occlusion"]["is_hit"]
+    assert not rows["loudest band"]["is_hit"]
+    wrong = {row["method"]: row for row in planted.score(finished[1], 1585.0, GROUPS)}
+    assert not wrong["occlusion"]["is_hit"]
+    text = planted.summary(pd.DataFrame(rows.values()).assign(accuracy=1.0))
+    assert "| occlusion | 1 of 1 |" in text
+    assert "| loudest band | 0 of 1 |" in text
 
 
 def audit_with(finished, **columns):

@@ -411,6 +411,6 @@ def _heat_sentence(tables: Tables) -> str:
     return (
         " ".join(sentences)
         + f" One row of the map covers {cell:.1f} mel bands, and the 25 ms window resolves 160 Hz: finer detail in "
-        "the curve is interpolation. Heat says where the class score comes from, not that the model would fail "
-        "without it."
+        "the curve is interpolation, or the strides of the network. Heat says where the class score comes from, not "
+        "that the model would fail without it."
     )
