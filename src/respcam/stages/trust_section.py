@@ -60,6 +60,7 @@ def section(trust: Artifact, bands: pd.DataFrame, metrics: dict[str, Any], folde
         "parts": parts,
         "limits": found["settings"]["limits"],
         "cutoff": _cutoff(found["cutoff"]),
+        "sources": list(METHODS.values()),
         "fields": [_field(row, bands) for row in found["fields"]],
     }
 
