@@ -109,10 +109,11 @@ def faithfulness(drops: dict[frozenset[int], np.ndarray], order: Sequence[int], 
     Returns
     -------
     float64 [shape=(unit,)]
+        Zero where there is one group only, and no order.
     """
     masks = masks_of(order, n_groups)
     total = sum(drops[gone] if curve == "deletion" else -drops[gone] for (curve, _), gone in masks.items())
-    return np.asarray(total) / len(masks)
+    return np.asarray(total) / max(len(masks), 1)
 
 
 def randomised_in_cascade(model: nn.Module, n_steps: int = 4) -> Iterator[tuple[str, nn.Module]]:

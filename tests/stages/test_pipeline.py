@@ -25,7 +25,7 @@ from respcam.stages.dataset import DatasetSettings
 from respcam.stages.explain import ExplainSettings, chosen_units
 from respcam.stages.features import FrameStore
 from respcam.stages.pipeline import STAGES, Pipeline, RunSettings
-from respcam.stages.subject import Subject, TrustSettings
+from respcam.stages.subject import Subject, TrustSettings, draw, occluders_of
 from respcam.stages.train import TrainSettings
 from respcam.synthetic import Synthetic
 from respcam.tasks import Task
@@ -128,6 +128,30 @@ def test_occlusion_of_everything_costs_everything(finished):
         np.testing.assert_allclose(ends["fall"], 0.5, atol=0.02)  # constant pictures: AUROC 0.5
     above = area[(area["kind"] == "low_pass") & (area["cutoff_hz"] >= 1150) & (area["fill"] == "mean")]
     assert above["fall"].abs().max() < 0.1  # the plant is at 890 Hz
+
+
+def test_occlusion_goes_on_where_it_was(finished, tmp_path):
+    pipeline = Pipeline(settings_in(finished[0]))
+    own, of = pipeline.settings, pipeline.artifacts
+    store = FrameStore.open(of["features"].folder, own.front_end)
+    subject = Subject.load(
+        of["train"], store, own.trained, own.explain, own.trust, own.hz_groups, BOOTSTRAP, own.device
+    )
+    sample = draw(subject, chosen_units(of["train"].folder, None), 8)
+    rows, gone = np.arange(8), [frozenset({0}), frozenset({1, 2})]
+    first = occluders_of(subject, sample, tmp_path / "scores", ["mean"])["mean"]
+    first.score(gone, rows, "")
+    again = occluders_of(subject, sample, tmp_path / "scores", ["mean"])["mean"]
+    assert set(again.known) == set(gone)
+    object.__setattr__(subject, "model", None)  # whatever is known is not asked again
+    again.score(gone, rows, "")
+    np.testing.assert_array_equal(again.fall(gone[1]), first.fall(gone[1]))
+
+
+def test_groups_without_a_band_are_refused(finished):
+    nowhere = settings_in(finished[0], hz_groups=HzGroups([3000, 4000]), trust=TrustSettings(patches=24))
+    with pytest.raises(ValueError, match="none of the bands that the model is fed lies in a group"):
+        Pipeline(nowhere).run("trust")
 
 
 def test_the_cutoff_is_judged_on_validation_patients(finished):
@@ -314,8 +338,9 @@ def test_a_stage_without_its_input_names_the_command(tmp_path):
         {"explain": ExplainSettings(target="adventitious", sides=["validation", "test"])},
         {"model": ModelSettings(width=4), "explain": ExplainSettings("grad_cam", ["blocks.1"], hop_frames=48)},
         {"bands": BandSelection("two", [[200, 400], [900, 1200]])},
+        {"bands": BandSelection("one", [[820, 960]])},
     ],
-    ids=["holdout", "kfold", "event", "timm", "predicted", "named class", "layer", "ranges"],
+    ids=["holdout", "kfold", "event", "timm", "predicted", "named class", "layer", "ranges", "one group"],
 )
 def test_variants_run_to_the_end(finished, changes):
     folder, _ = finished

@@ -145,7 +145,7 @@ def _strata(metadata: pd.DataFrame, units: pd.DataFrame, explain: Artifact, subj
             rows.append(
                 {
                     "field": name,
-                    "value": value,
+                    "value": "not known" if value == "nan" else value,
                     "n_units": len(own),
                     "n_patients": own["patient_id"].nunique(),
                     "classes": ", ".join(f"{n} {k}" for k, n in zip(subject.class_names, counts, strict=True)),

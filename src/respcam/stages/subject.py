@@ -113,6 +113,10 @@ class Subject:
         fabric = training.make_fabric(device, trained.training.precision, trained.training.threads)
         kept = kept_bands(store.edges_hz, trained.bands)
         group = group_of_band(store.edges_hz[kept, 1], groups)
+        if (group < 0).all():
+            raise ValueError(
+                f"hz_groups.edges_hz is {groups.edges_hz}; none of the bands that the model is fed lies in a group"
+            )
         return Subject(
             fabric.to_device(model), scaler, class_names, explained.layers or stages(model), explained,
             trained, settings, groups, kept, group, bootstrap, store, fabric, train,
@@ -233,7 +237,9 @@ class Occluder:
             self.known[gone][rows] = self.subject.log_odds(hidden)
         if todo:
             kept = {"_" + "_".join(map(str, sorted(gone))): values for gone, values in self.known.items()}
-            np.savez(self.path, **kept)  # type: ignore[arg-type]
+            partial = self.path.with_name(f".{self.path.stem}.partial.npz")
+            np.savez(partial, **kept)  # type: ignore[arg-type]
+            partial.replace(self.path)
 
     def fall(self, gone: frozenset[int]) -> np.ndarray:
         """Fall of the log-odds of every class: float64 [shape=(patch, class)]."""
@@ -288,6 +294,8 @@ def draw(subject: Subject, units: pd.DataFrame, n_patches: int) -> Sample:
     pictures = [data.of(unit)[start : start + length].T for unit, start in zip(rows["unit"], starts, strict=True)]
     weights = weights_and_resamples(rows["patient_id"].to_numpy(), subject.bootstrap)
     judged = np.flatnonzero(rows["target"].isin(subject.counted))
+    if not len(judged):  # a part that holds the normal class alone
+        judged = np.arange(len(rows))
     return Sample(rows, np.stack(pictures), data, weights, judged)
 
 

@@ -46,6 +46,7 @@ def section(trust: Artifact, bands: pd.DataFrame, metrics: dict[str, Any], folde
                 "note": metrics[name]["note"],
                 "model": metrics[name]["auroc"],
                 "pictures": [_picture(own, found, name, metrics[name]["note"], folder)],
+                "has_padding": bool((own["methods"]["padding_even"] > 0).any()),
                 "has_control": "control_similarity" in own["methods"],
                 "methods": _methods(own["methods"], found),
                 "localisation": _localisation(own["localisation"], found),
@@ -112,6 +113,7 @@ def _methods(table: pd.DataFrame, found: dict[str, Any]) -> list[dict[str, Any]]
                 "control": _number(row.get("control_similarity")),
                 "border": _share(row, "border"),
                 "blank": _share(row, "blank"),
+                "padding": _share(row, "padding"),
                 "verdict": "baseline" if is_baseline else verdict,
             }
         )
