@@ -228,10 +228,15 @@ def occlusion(single: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, ma
     """
     figure = Figure(figsize=(11, 6.4), layout="constrained")
     (above, low_pass), (below, high_pass) = figure.subplots(2, 2, width_ratios=[1.2, 1])
-    mean = single[single["name"] == "occlusion"]
-    places = np.arange(len(mean))
-    low, high = mean["fall"] - mean["fall_low"], mean["fall_high"] - mean["fall"]
-    above.bar(places, mean["fall"], yerr=[low, high], color=BLUE, alpha=0.45, capsize=3, label="mean of the fills")
+    middle = single[single["name"] == "occlusion"]
+    places = np.arange(len(middle))
+    # the percentiles of resamples need not enclose the figure itself
+    low, high = (
+        (way * (middle["fall"] - middle[end])).clip(lower=0) for way, end in ((1, "fall_low"), (-1, "fall_high"))
+    )
+    above.bar(
+        places, middle["fall"], yerr=[low, high], color=BLUE, alpha=0.45, capsize=3, label="median of the fills"
+    )
     colours = {}
     for number, (name, own) in enumerate(single[single["name"] != "occlusion"].groupby("name", sort=False)):
         fill = name.removeprefix("occlusion, ")
@@ -245,7 +250,7 @@ def occlusion(single: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, ma
     below.bar(places, heat["share"], color="#a33c3c", alpha=0.6)
     below.set(title="Heat: share of each group", ylabel="share", xlabel="group (Hz)")
     for axes in (above, below):
-        axes.set_xticks(places, mean["hz"], rotation=35, ha="right", fontsize=7)
+        axes.set_xticks(places, middle["hz"], rotation=35, ha="right", fontsize=7)
     for axes, kind, words in (
         (low_pass, "low_pass", "Low-pass: bands above the cut-off replaced"),
         (high_pass, "high_pass", "High-pass: bands below the cut-off replaced"),

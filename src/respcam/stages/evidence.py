@@ -216,13 +216,9 @@ def control_similarity(
 
 
 def profile_table(
-    subject: Subject,
-    sample: Sample,
-    profiles: dict[str, np.ndarray],
-    falls: dict[str, np.ndarray],
-    effect: np.ndarray,
+    subject: Subject, profiles: dict[str, np.ndarray], by_fill: dict[str, np.ndarray], effect: np.ndarray
 ) -> pd.DataFrame:
-    """Tabulate heat per group by every method, and the fall under occlusion by every fill and their mean.
+    """Tabulate heat per group by every method, and the fall under occlusion by every fill and their median.
 
     Returns
     -------
@@ -239,10 +235,7 @@ def profile_table(
             {"name": name, "hz": hz, "share": own, "ratio": own / uniform}
             for hz, own, uniform in zip(subject.names, share, even, strict=True)
         ]
-    by_fill = {
-        f"occlusion, {rule}": resampled_mean(own, sample.weights, sample.target) for rule, own in falls.items()
-    }
-    for name, spread in {"occlusion": effect, **by_fill}.items():
+    for name, spread in {"occlusion": effect, **{f"occlusion, {rule}": own for rule, own in by_fill.items()}}.items():
         for place, hz in enumerate(subject.names):
             found.append({"name": name, "hz": hz, **columns("fall", with_spread(spread[:, place]))})
     return pd.DataFrame(found)

@@ -29,7 +29,7 @@ from respcam.verdict import Evidence, Limits, against_method, against_model
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 def plan(
@@ -150,8 +150,10 @@ def _examine(
     for rule, occluder in occluders.items():
         occluder.score([each.gone for each in conditions], np.arange(len(sample.rows)), f"{stem.name}, {rule}")
     falls = {rule: evidence.own_falls(each, sample, conditions) for rule, each in occluders.items()}
-    # classes weigh the same: a strange picture pushes every patch towards one class, which so cancels out
-    effect = resampled_mean(np.mean(list(falls.values()), axis=0), sample.weights, sample.target)
+    # classes weigh the same: a strange picture pushes every patch towards one class, which so cancels out;
+    # and the median, since a fill that makes a picture too strange outweighs all others in a mean
+    by_fill = {rule: resampled_mean(own, sample.weights, sample.target) for rule, own in falls.items()}
+    effect = np.median(list(by_fill.values()), axis=0)
     top = int(effect[0].argmax())
     fall = with_spread(effect[:, top])
     against = against_model(model, fall)
@@ -184,7 +186,7 @@ def _examine(
     tables = {
         "occlusion": evidence.occlusion_table(subject, sample, occluders, conditions),
         "methods": methods,
-        "profiles": evidence.profile_table(subject, sample, profiles, falls, effect),
+        "profiles": evidence.profile_table(subject, profiles, by_fill, effect),
         "randomisation": randomisation,
     }
     return tables, verdict
