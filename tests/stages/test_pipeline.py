@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import PROJECT
 from safetensors.numpy import load_file
 
 from respcam.audio import AudioSettings
@@ -196,7 +195,7 @@ def test_a_shortcut_is_named_with_its_band(tmp_path):
 
 
 def test_the_bench_scores_methods_against_the_plant(finished):
-    sys.path.insert(0, str(PROJECT / "scripts/bench"))
+    sys.path.insert(0, str(Path(__file__).parents[2] / "scripts/bench"))
     import planted
 
     rows = {row["method"]: row for row in planted.score(finished[1], PLANT.plant_hz, GROUPS)}
