@@ -81,7 +81,7 @@ class Synthetic:
     rustles_per_s: float = 0.5
     rustle_db: float = 9.0
     shortcut: str = "none"
-    shortcut_hz: list[float] = field(default_factory=lambda: [1500.0, 1840.0])
+    shortcut_hz: list[float] = field(default_factory=lambda: [1500.0, 2200.0])
     shortcut_db: float = -6.0
     shortcut_tie: float = 1.0
     seed: int = 0
