@@ -43,6 +43,16 @@ def test_figures_agree_with_scikit_learn(n_classes):
         assert figure.low < figure.value < figure.high
 
 
+def test_ties_count_half_as_in_scikit_learn():
+    target, probability, _ = draw(2)
+    coarse = probability.round(1)
+    assert len(np.unique(coarse[:, 1])) < 12
+    assert auroc(target, coarse) == pytest.approx(sk.roc_auc_score(target, coarse[:, 1]))
+    weights = np.random.default_rng(2).integers(0, 3, (5, len(target)))
+    expected = [sk.roc_auc_score(target, coarse[:, 1], sample_weight=row) for row in weights]
+    np.testing.assert_allclose(auroc(target, coarse, weights), expected)
+
+
 def test_weights_count_a_unit_that_often():
     target, probability, _ = draw(3)
     weights = np.random.default_rng(1).integers(0, 4, len(target))

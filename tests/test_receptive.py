@@ -45,3 +45,13 @@ def test_networks_of_timm_reach_further_than_they_see(name):
     field = receptive_field(model, model.feature_info[-2]["module"], torch.randn(2, 1, 64, 96))
     assert field.seen_bands < field.reach_bands <= 64
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+def test_the_faint_ends_of_a_kernel_do_not_count_as_seen():
+    layer = nn.Conv2d(1, 1, (9, 1), padding=(4, 0), bias=False)
+    with torch.no_grad():
+        layer.weight.fill_(1)
+        layer.weight[:, :, [0, 8]] = 0.1  # a 700th of the energy each
+    field = receptive_field(nn.Sequential(layer), "0", torch.randn(2, 1, 32, 8))
+    assert (field.reach_bands, field.seen_bands) == (9, 7)
+    assert (field.first_band, field.last_band) == (13, 19)
