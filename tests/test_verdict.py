@@ -10,15 +10,18 @@ NONE = Interval(None, None, None)
 def test_good_evidence_is_supported():
     assert against_method(Evidence(GOOD, GOOD, GOOD, 0.1), Limits()) == []
     assert against_method(Evidence(GOOD, GOOD, Interval(0.0, 0.0, 0.0), -0.2), Limits()) == []
-    assert against_model(Interval(0.8, 0.7, 0.9), GOOD) == []
+    assert against_model(Interval(0.8, 0.7, 0.9)) == []
 
 
 @pytest.mark.parametrize(
     ("evidence", "words"),
     [
         (Evidence(Interval(0.4, 0.2, 0.6), GOOD, GOOD, 0.1), "disagrees with occlusion"),
-        (Evidence(Interval(0.8, -0.1, 0.9), GOOD, GOOD, 0.1), "disagrees with occlusion"),
-        (Evidence(NONE, GOOD, GOOD, 0.1), "disagrees with occlusion"),
+        (
+            Evidence(Interval(0.8, -0.1, 0.9), GOOD, GOOD, 0.1),
+            "too uncertain to confirm it (correlation 0.80, interval",
+        ),
+        (Evidence(NONE, GOOD, GOOD, 0.1), "says nothing to agree with"),
         (Evidence(GOOD, Interval(0.2, -0.1, 0.5), GOOD, 0.1), "no better than random groups"),
         (Evidence(GOOD, NONE, GOOD, 0.1), "no better than random groups"),
         (Evidence(GOOD, GOOD, Interval(-0.2, -0.3, -0.1), 0.1), "worse than the loudest groups"),
@@ -31,17 +34,10 @@ def test_each_failure_is_named(evidence, words):
     assert words in reason
 
 
-@pytest.mark.parametrize(
-    ("auroc", "fall", "words"),
-    [
-        (Interval(0.6, 0.49, 0.7), GOOD, "not surely better than chance"),
-        (NONE, GOOD, "not surely better than chance"),
-        (Interval(0.8, 0.7, 0.9), Interval(0.1, -0.1, 0.3), "no group of bands surely changes the class score"),
-    ],
-)
-def test_a_model_that_knows_nothing_supports_nothing(auroc, fall, words):
-    (reason,) = against_model(auroc, fall)
-    assert words in reason
+@pytest.mark.parametrize("auroc", [Interval(0.6, 0.49, 0.7), Interval(0.3, 0.1, 0.5), NONE])
+def test_a_model_that_knows_nothing_supports_nothing(auroc):
+    (reason,) = against_model(auroc)
+    assert "not surely better than chance" in reason
 
 
 def test_limits_are_checked():

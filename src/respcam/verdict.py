@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from respcam.metrics import Interval
 
 
+UNCERTAIN = "occlusion is too uncertain"
+
+
 @dataclass(frozen=True)
 class Limits:
     """What evidence must reach.
@@ -65,9 +68,15 @@ def against_method(evidence: Evidence, limits: Limits) -> list[str]:
     """
     reasons = []
     agreement = evidence.agreement
-    if agreement.value is None or agreement.value < limits.min_agreement or not (agreement.low or 0) > 0:
-        shown = "none" if agreement.value is None else f"{agreement.value:.2f}"
-        reasons.append(f"disagrees with occlusion (correlation {shown})")
+    if agreement.value is None or agreement.low is None:
+        reasons.append("occlusion says nothing to agree with")
+    elif agreement.value < limits.min_agreement:
+        reasons.append(f"disagrees with occlusion (correlation {agreement.value:.2f})")
+    elif agreement.low <= 0:
+        reasons.append(
+            f"{UNCERTAIN} to confirm it (correlation {agreement.value:.2f}, interval from "
+            f"{agreement.low:.2f}): look at more patches (trust.patches)"
+        )
     if evidence.over_random.low is None or not evidence.over_random.low > 0:
         reasons.append("its hottest groups carry the score no better than random groups")
     if evidence.over_loudest.high is not None and evidence.over_loudest.high < 0:
@@ -78,24 +87,19 @@ def against_method(evidence: Evidence, limits: Limits) -> list[str]:
     return reasons
 
 
-def against_model(auroc: Interval, largest_drop: Interval) -> list[str]:
+def against_model(auroc: Interval) -> list[str]:
     """Say what forbids any statement about where a model listens.
 
     Parameters
     ----------
     auroc : Interval
         Of the model on the part in question.
-    largest_drop : Interval
-        Fall of the class score under occlusion of the group with the largest.
 
     Returns
     -------
     list of str
     """
-    reasons = []
-    if auroc.low is None or not auroc.low > 0.5:
-        shown = "not defined" if auroc.value is None else f"{auroc.value:.2f}, interval from {auroc.low:.2f}"
-        reasons.append(f"the model is not surely better than chance (AUROC {shown})")
-    if largest_drop.low is None or not largest_drop.low > 0:
-        reasons.append("no group of bands surely changes the class score when it is taken away")
-    return reasons
+    if auroc.low is not None and auroc.low > 0.5:
+        return []
+    shown = "not defined" if auroc.value is None else f"{auroc.value:.2f}, interval from {auroc.low:.2f}"
+    return [f"the model is not surely better than chance (AUROC {shown})"]

@@ -25,11 +25,11 @@ from respcam.stages.explain import ExplainSettings, chosen_units
 from respcam.stages.features import FrameStore
 from respcam.stages.subject import Sample, Subject, TrustSettings, draw, occluders_of
 from respcam.stages.train import TrainSettings, load_model
-from respcam.verdict import Evidence, Limits, against_method, against_model
+from respcam.verdict import UNCERTAIN, Evidence, Limits, against_method, against_model
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def plan(
@@ -156,7 +156,7 @@ def _examine(
     effect = np.median(list(by_fill.values()), axis=0)
     top = int(effect[0].argmax())
     fall = with_spread(effect[:, top])
-    against = against_model(model, fall)
+    against = against_model(model)
 
     heat = subject.heat(sample.judged_pictures, sample.judged_target)
     profiles = evidence.profiles_of(sample, heat)
@@ -208,7 +208,9 @@ def _words(subject: Subject, own: pd.Series, against: list[str], top: str) -> st
     if against:
         return f"Not supported: {'; '.join(against)}. No picture of this model's heat says anything."
     if not own["is_supported"]:
-        return f"Not supported: {title}: {own['against']}. Occlusion finds {top} Hz to matter most."
+        reasons = own["against"].split("; ")
+        word = "Undecided" if all(reason.startswith(UNCERTAIN) for reason in reasons) else "Not supported"
+        return f"{word}: {title}: {own['against']}. Occlusion finds {top} Hz to matter most."
     if own["over_loudest_low"] > 0:
         beyond = "finds the bands that carry the score better than chance and better than loudness alone"
     else:
