@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from respcam.metrics import Interval
 
-
 UNCERTAIN = "occlusion is too uncertain"
 
 
