@@ -147,6 +147,36 @@ def test_occlusion_goes_on_where_it_was(finished, tmp_path):
     np.testing.assert_array_equal(again.fall(gone[1]), first.fall(gone[1]))
 
 
+def test_scores_are_kept_while_occlusion_is_under_way(finished, tmp_path, monkeypatch):
+    pipeline = Pipeline(settings_in(finished[0]))
+    own, of = pipeline.settings, pipeline.artifacts
+    store = FrameStore.open(of["features"].folder, own.front_end)
+    subject = Subject.load(
+        of["train"], store, own.trained, own.explain, own.trust, own.hz_groups, BOOTSTRAP, own.device
+    )
+    sample = draw(subject, chosen_units(of["train"].folder, None), 8)
+    first = occluders_of(subject, sample, tmp_path / "scores", ["mean"])["mean"]
+    monkeypatch.setattr("respcam.stages.subject.SAVE_EVERY_S", 0)
+    asked, answer = [], Subject.log_odds
+
+    def interrupted(self, pictures):
+        asked.append(len(pictures))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return answer(self, pictures)
+
+    monkeypatch.setattr(Subject, "log_odds", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        first.score([frozenset({0}), frozenset({1})], np.arange(8), "")
+    again = occluders_of(subject, sample, tmp_path / "scores", ["mean"])["mean"]
+    assert np.isfinite(again.known[frozenset({0})]).all()
+    assert np.isnan(again.known[frozenset({1})]).all()
+    n_before = len(asked)
+    again.score([frozenset({0}), frozenset({1})], np.arange(8), "")
+    assert len(asked) == n_before + 1  # only what was missing
+    assert np.isfinite(again.known[frozenset({1})]).all()
+
+
 def test_groups_without_a_band_are_refused(finished):
     nowhere = settings_in(finished[0], hz_groups=HzGroups([3000, 4000]), trust=TrustSettings(patches=24))
     with pytest.raises(ValueError, match="none of the bands that the model is fed lies in a group"):

@@ -1,6 +1,7 @@
 """The model under examination, the patches it is asked about, and its answers."""
 
 import logging
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +28,7 @@ from respcam.verdict import Limits
 
 log = logging.getLogger(__name__)
 
+SAVE_EVERY_S = 10
 GRADIENT_METHODS = [name for name in cam.METHODS if name not in cam.GRADIENT_FREE]
 
 
@@ -231,15 +233,23 @@ class Occluder:
             if np.isnan(found[rows]).any():
                 todo.append(gone)
         present = np.array(self.subject.present)
+        saved = time.monotonic()
         for gone in tqdm(todo, desc=progress, unit="condition", leave=False):
             is_gone = np.isin(self.subject.group, present[sorted(gone)])
             hidden = occlude(self.pictures[rows], self.fill[rows], is_gone)
             self.known[gone][rows] = self.subject.log_odds(hidden)
+            if time.monotonic() - saved > SAVE_EVERY_S:
+                self._save()
+                saved = time.monotonic()
         if todo:
-            kept = {"_" + "_".join(map(str, sorted(gone))): values for gone, values in self.known.items()}
-            partial = self.path.with_name(f".{self.path.stem}.partial.npz")
-            np.savez(partial, **kept)  # type: ignore[arg-type]
-            partial.replace(self.path)
+            self._save()
+
+    def _save(self) -> None:
+        """Keep what is known; conditions not reached yet hold NaN and are scored when asked for again."""
+        kept = {"_" + "_".join(map(str, sorted(gone))): values for gone, values in self.known.items()}
+        partial = self.path.with_name(f".{self.path.stem}.partial.npz")
+        np.savez(partial, **kept)  # type: ignore[arg-type]
+        partial.replace(self.path)
 
     def fall(self, gone: frozenset[int]) -> np.ndarray:
         """Fall of the log-odds of every class: float64 [shape=(patch, class)]."""
