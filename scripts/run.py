@@ -3,14 +3,13 @@
 import hydra
 from omegaconf import DictConfig
 
-from edge import one_line_errors, settings_of
-from respcam.stages.pipeline import Pipeline
+from edge import one_line_errors, run_all
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="config")
 @one_line_errors
 def main(cfg: DictConfig) -> None:
-    print(Pipeline(settings_of(cfg)).run_all())
+    run_all(cfg)
 
 
 if __name__ == "__main__":

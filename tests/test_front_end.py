@@ -22,7 +22,7 @@ def straightforward(wave, settings):
 
 @pytest.mark.parametrize("settings", [DEFAULT, VGGISH])
 def test_log_mel_agrees_with_a_straightforward_implementation(settings, noise):
-    found = LogMel(settings)(noise).numpy()
+    found = LogMel(settings)(noise)
     expected = straightforward(noise, settings)
     assert found.shape == expected.shape
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -55,13 +55,13 @@ def test_frames_are_whole_windows(n_samples, expected):
 @pytest.mark.parametrize("band", range(0, 64, 3))
 def test_a_tone_lands_in_the_band_that_contains_it(tone, band):
     edges = band_edges_hz(DEFAULT)
-    loudest = LogMel(DEFAULT)(tone(edges[band, 1])).mean(dim=0).argmax()
+    loudest = LogMel(DEFAULT)(tone(edges[band, 1])).mean(axis=0).argmax()
     assert edges[loudest, 0] <= edges[band, 1] <= edges[loudest, 2]
 
 
 def test_silence_lies_on_the_floor():
     frames = LogMel(DEFAULT)(np.zeros(16_000, np.float32))
-    np.testing.assert_allclose(frames.numpy(), np.log(0.01), atol=1e-6)
+    np.testing.assert_allclose(frames, np.log(0.01), atol=1e-6)
     assert DEFAULT.floor == pytest.approx(np.log(0.01))
 
 

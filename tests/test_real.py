@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from test_scripts import composed
 
-import edge
-from respcam.stages import dataset, resample
+from configured import composed
+from respcam import audio
+from respcam.stages import dataset
 
 DATA = Path(os.environ.get("RESPCAM_DATA", "/nonexistent"))
 NAMES = ["sprsound2022", "icbhi2017"]
@@ -18,7 +18,7 @@ def settings_of(name: str, tmp_path: Path):
     if not (DATA / name).is_dir():
         pytest.skip(f"no {name} under RESPCAM_DATA")
     overrides = [f"dataset={name}", f"dataset.root={DATA / name}", "dataset.missing=skip"]
-    return edge.settings_of(composed(*overrides, f"paths.store={tmp_path}", "workers=1"))
+    return composed([*overrides, f"paths.store={tmp_path}", "workers=1"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -32,11 +32,11 @@ def test_what_is_there_is_what_was_published(name, tmp_path):
 def test_real_headers_widths_and_rates_are_read(name, tmp_path):
     settings = settings_of(name, tmp_path)
     source = dataset.open_dataset(settings.dataset, tmp_path, workers=1)
-    present = source.found.index[source.found != dataset.MISSING]
+    present = source.found.index[source.found != audio.MISSING]
     (tmp_path / "out").mkdir()
     rows = source.recordings.set_index("recording_id", drop=False).loc[present[:20]].to_dict("records")
     found = [
-        resample.resample_one(row, source.root, source.found[row["recording_id"]], tmp_path / "out", settings.audio)
+        audio.resample_file(row, source.root, source.found[row["recording_id"]], tmp_path / "out", settings.audio)
         for row in rows
     ]
     table = pd.DataFrame(found)

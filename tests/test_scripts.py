@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 from conftest import PROJECT
-from hydra import compose, initialize_config_dir
 
-import edge
+from configured import composed
 from respcam.bands import kept_bands
 from respcam.front_end import band_edges_hz
 from respcam.stages.pipeline import Pipeline
@@ -23,21 +22,16 @@ OPTIONS = [
 NEEDS = {"bands=ranges": ["bands.keep_hz=[[100,600],[900,1500]]"]}
 
 
-def composed(*overrides):
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose("config", overrides=list(overrides))
-
-
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_becomes_typed_settings(option):
-    edge.settings_of(composed(option, *NEEDS.get(option, [])))
+    composed([option, *NEEDS.get(option, [])])
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "dataset").glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_dataset_becomes_typed_settings(path):
     extra = ["dataset.root=/data"] if "root:" in path.read_text() else []
     extra += ["dataset.manifest=/data/m.csv"] if path.stem == "csv" else []
-    settings = edge.settings_of(composed(f"dataset={path.stem}", *extra))
+    settings = composed([f"dataset={path.stem}", *extra])
     assert settings.dataset.name == path.stem
     if settings.dataset.manifest and path.stem != "csv":
         assert settings.dataset.manifest.is_file()
@@ -46,18 +40,18 @@ def test_every_dataset_becomes_typed_settings(path):
 @pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
 def test_experiments_are_short_and_compose(path):
     assert len(path.read_text().splitlines()) <= 10
-    edge.settings_of(composed(f"experiment={path.stem}"))
+    composed([f"experiment={path.stem}"])
 
 
 def test_the_default_is_the_front_end_of_the_field():
-    settings = edge.settings_of(composed())
+    settings = composed([])
     front_end = settings.front_end
     assert (front_end.window_samples, front_end.hop_samples, front_end.n_bands) == (400, 160, 64)
     assert (front_end.f_min_hz, front_end.f_max_hz, front_end.log_offset) == (100, 2000, 0.01)
     assert settings.trained.patches.length_frames == 96
-    below = edge.settings_of(composed("bands=below_1500hz")).trained.bands
+    below = composed(["bands=below_1500hz"]).trained.bands
     assert kept_bands(band_edges_hz(front_end), below).sum() == 54
-    assert edge.settings_of(composed("front_end=vggish")).front_end.n_fft == 512
+    assert composed(["front_end=vggish"]).front_end.n_fft == 512
 
 
 @pytest.mark.parametrize(
@@ -72,17 +66,46 @@ def test_the_default_is_the_front_end_of_the_field():
 )
 def test_a_misspelt_key_and_a_wrong_type_are_refused(override, message):
     with pytest.raises(SystemExit, match=re.escape(message)):
-        edge.settings_of(composed(override))
+        composed([override])
 
 
 def test_a_missing_root_is_asked_for():
     with pytest.raises(ValueError, match="dataset.root is not set; name the folder that holds sprsound2022"):
-        Pipeline(edge.settings_of(composed("dataset=sprsound2022"))).run_all()
+        Pipeline(composed(["dataset=sprsound2022"])).run_all()
 
 
 def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
     command = [sys.executable, str(PROJECT / "scripts" / script), *arguments]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, check=False)
+
+
+def imported_by(*command: str) -> set[str]:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", *command], capture_output=True, text=True, check=True
+    )
+    return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time")}
+
+
+COMMANDS = sorted({path.name for path in (PROJECT / "scripts").glob("*.py")} - {"edge.py", "configured.py"})
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_help_does_not_wait_for_heavy_imports(script):
+    found = imported_by(str(PROJECT / "scripts" / script), "--help")
+    assert "respcam" in found
+    assert not found & {"torch", "sklearn", "scipy.stats", "matplotlib", "lightning_fabric"}
+
+
+def test_naming_what_is_done_needs_no_heavy_import_but_torch():
+    found = imported_by("-c", "import respcam.stages.pipeline")
+    assert "torch" in found
+    assert not found & {"sklearn", "scipy.stats", "scipy.signal", "matplotlib", "lightning_fabric", "timm"}
+
+
+def test_worker_processes_start_light():
+    found = imported_by("-c", "import respcam.audio, respcam.front_end")
+    assert "respcam.front_end" in found
+    assert not found & {"torch", "pandas"}
 
 
 @pytest.mark.parametrize(

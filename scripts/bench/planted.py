@@ -14,13 +14,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
-from hydra import compose, initialize_config_dir
 from joblib import Parallel, delayed
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import edge
+from configured import composed
 from respcam.bands import HzGroups
-from respcam.stages.pipeline import Pipeline
+from respcam.stages.pipeline import Pipeline, RunSettings
 
 LOW_HUM_HZ, HIGH_HUM_HZ = 300, 1200
 FAR_HZ = 700  # plants below it get the high hum: no plant shares its group with the hum
@@ -54,7 +53,7 @@ def main() -> None:
     print(path)
 
 
-def settings(arguments: argparse.Namespace, plant_hz: float, overrides: list[str]) -> edge.RunSettings:
+def settings(arguments: argparse.Namespace, plant_hz: float, overrides: list[str]) -> RunSettings:
     hum_hz = LOW_HUM_HZ if plant_hz > FAR_HZ else HIGH_HUM_HZ
     synthetic = {
         "plants": f"[{arguments.plant}]",
@@ -64,11 +63,9 @@ def settings(arguments: argparse.Namespace, plant_hz: float, overrides: list[str
         "n_patients": 64,
         "seed": arguments.seed,
     }
-    conf = Path(__file__).resolve().parents[2] / "conf"
     own = [f"dataset.synthetic.{name}={value}" for name, value in synthetic.items()]
     base = ["training=quick", "training.epochs=24", f"seed={arguments.seed}", "workers=1"]
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        return edge.settings_of(compose("config", [*base, *own, *overrides]))
+    return composed([*base, *own, *overrides])
 
 
 def run(arguments: argparse.Namespace, plant_hz: float, overrides: list[str]) -> str:

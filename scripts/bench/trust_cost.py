@@ -15,10 +15,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import edge
+from configured import composed
 from respcam import training
 from respcam.stages import explain, trust
 from respcam.stages.features import FrameStore
@@ -30,8 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     arguments, overrides = parser.parse_known_args()
-    with initialize_config_dir(str(Path(__file__).resolve().parents[2] / "conf"), version_base="1.3"):
-        own = edge.settings_of(compose("config", overrides))
+    own = composed(overrides)
     pipeline = Pipeline(own)
     for stage in ("resample", "features", "train"):
         pipeline.run(stage)

@@ -3,12 +3,15 @@
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile as sf
 import soxr
 
 GAIN_POLICIES = ("none", "rms", "peak")
+MISSING = "missing"
+UNREADABLE = "unreadable"
 
 
 @dataclass(frozen=True)
@@ -80,11 +83,12 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
         raise ValueError(f"truncated: {len(channels)} of {n_announced} samples could be decoded")
     if not len(channels):
         raise ValueError("zero_length: the file has a header and no samples")
-    n_bad = int(np.count_nonzero(~np.isfinite(channels).all(axis=1)))
-    if n_bad:
+    waveform = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1, dtype=np.float32)
+    lowest, highest = waveform.min(), waveform.max()
+    if not np.isfinite(lowest) or not np.isfinite(highest):  # both are NaN where any sample is
+        n_bad = int(np.count_nonzero(~np.isfinite(channels).all(axis=1)))
         raise ValueError(f"not_finite: {n_bad} of {len(channels)} samples are NaN or infinite")
-    waveform = channels.mean(axis=1, dtype=np.float32)
-    if np.ptp(waveform) == 0:
+    if lowest == highest:
         raise ValueError(f"silent: all {len(waveform)} samples are {waveform[0]:g}")
     return waveform, sample_rate_hz
 
@@ -127,14 +131,81 @@ def resample(waveform: np.ndarray, from_hz: int, settings: AudioSettings) -> np.
         out = soxr.resample(waveform, from_hz, settings.sample_rate_hz, quality=settings.quality)
     if settings.gain == "none" or not len(out):
         return out
-    level = np.sqrt(np.mean(np.square(out, dtype=np.float64))) if settings.gain == "rms" else np.abs(out).max()
+    level = rms(out) if settings.gain == "rms" else peak(out)
     if level == 0:
         return out
-    return (out * (10 ** (settings.target_db / 20) / level)).astype(np.float32)
+    factor = np.float32(10 ** (settings.target_db / 20) / level)
+    return out * factor if out is waveform else np.multiply(out, factor, out=out)
+
+
+def rms(waveform: np.ndarray) -> float:
+    """Root of the mean square of a waveform."""
+    return float(np.linalg.norm(waveform)) / len(waveform) ** 0.5
+
+
+def peak(waveform: np.ndarray) -> float:
+    """Largest magnitude in a waveform."""
+    return float(max(waveform.max(), -waveform.min()))
 
 
 def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
     """Write mono 32-bit float WAV: exact, and nothing above full scale is clipped."""
+    from scipy.io import wavfile  # twice as fast as libsndfile, which looks for the peak first
+
     partial = path.with_name(f".{path.name}.partial")
-    sf.write(partial, waveform, sample_rate_hz, format="WAV", subtype="FLOAT")
+    wavfile.write(partial, sample_rate_hz, waveform)
     partial.replace(path)
+
+
+def resample_file(
+    row: dict[str, str], root: Path, found: str, folder: Path, settings: AudioSettings
+) -> dict[str, Any]:
+    """Resample one recording of a manifest; the work of one process.
+
+    Parameters
+    ----------
+    row : dict
+        ``recording_id, path`` and, blank where unknown, ``sha256, sample_rate_hz, n_samples``.
+    root : Path
+        Folder that the path is relative to.
+    found : str
+        SHA-256 of the file as it is, or missing, or unreadable.
+    folder : Path
+        Where ``<recording_id>.wav`` goes.
+    settings : AudioSettings
+
+    Returns
+    -------
+    dict
+        ``recording_id, n_samples, source_rate_hz, source_samples, rms_db, peak_db``, or
+        ``recording_id, path, reason, detail`` where the recording is unusable.
+    """
+    name, path = row["recording_id"], root / row["path"]
+    try:
+        if found == MISSING:
+            raise ValueError(f"{MISSING}: not under the data set's root")
+        waveform, rate_hz = read_mono(path)
+        _check_content(row, found, len(waveform), rate_hz)
+        out = resample(waveform, rate_hz, settings)
+    except (ValueError, OSError) as error:
+        message = str(error) if isinstance(error, ValueError) else f"{UNREADABLE}: {error.strerror or error}"
+        reason, _, detail = message.partition(": ")
+        return {"recording_id": name, "path": row["path"], "reason": reason, "detail": detail}
+    write_wav(folder / f"{name}.wav", out, settings.sample_rate_hz)
+    return {
+        "recording_id": name,
+        "n_samples": len(out),
+        "source_rate_hz": rate_hz,
+        "source_samples": len(waveform),
+        "rms_db": round(20 * float(np.log10(rms(waveform))), 2),
+        "peak_db": round(20 * float(np.log10(peak(waveform))), 2),
+    }
+
+
+def _check_content(row: dict[str, str], found: str, n_samples: int, rate_hz: int) -> None:
+    """Hold a readable file against what the manifest knows of it."""
+    if row["sha256"] and found != row["sha256"]:
+        raise ValueError(f"wrong_checksum: SHA-256 is {found[:16]}..., the manifest has {row['sha256'][:16]}...")
+    for column, value in (("sample_rate_hz", rate_hz), ("n_samples", n_samples)):
+        if row[column] and int(row[column]) != value:
+            raise ValueError(f"altered: {column} is {value}, the manifest has {row[column]}")

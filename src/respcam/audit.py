@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingClassifier
 
 from respcam.metrics import BootstrapSettings, Interval, auroc, interval, patient_weights
 
@@ -66,6 +65,8 @@ def metadata_scores(
     float64 [shape=(test unit, class)]
         Probabilities.
     """
+    from sklearn.ensemble import HistGradientBoostingClassifier  # takes seconds to import
+
     trees = HistGradientBoostingClassifier(
         categorical_features="from_dtype",
         max_iter=60,

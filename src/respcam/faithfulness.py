@@ -4,7 +4,6 @@ import copy
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from scipy.stats import rankdata
 from torch import nn
 
 from respcam.metrics import Interval, interval
@@ -45,7 +44,13 @@ def with_spread(values: np.ndarray) -> Interval:
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation along the last axis (`correlation` of the ranks)."""
-    return correlation(rankdata(one, axis=-1), rankdata(other, axis=-1))
+    return correlation(_ranks(one), _ranks(other))
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    from scipy.stats import rankdata  # takes a second to import
+
+    return rankdata(values, axis=-1)
 
 
 def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -157,5 +162,5 @@ def heat_similarity(one: np.ndarray, others: Sequence[np.ndarray]) -> list[float
     if not has_heat.any():
         return [float("nan")] * len(others)
     flat = [maps[has_heat].reshape(has_heat.sum(), -1) for maps in (one, *others)]
-    own, *ranks = (rankdata(maps, axis=-1) for maps in flat)
+    own, *ranks = map(_ranks, flat)
     return [float(correlation(own, each).mean()) for each in ranks]

@@ -2,17 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from matplotlib.colors import ListedColormap
-from matplotlib.figure import Figure
+
+if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
+    from matplotlib.colors import ListedColormap
+    from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2b6ca3", "#d9822b", "#8a8a8a"
 FILL_WORDS = {"mean": "the training mean", "floor": "the log floor", "other": "another class's recording"}
 
 
-def training_curves(history: pd.DataFrame) -> Figure:
+def _figure(width_in: float, height_in: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width_in, height_in), layout="constrained")
+
+
+def training_curves(history: pd.DataFrame) -> "Figure":
     """Losses and validation AUROC over epochs, with the epoch that was chosen.
 
     Parameters
@@ -20,7 +29,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     history : DataFrame
         ``epoch, train_loss, validation_loss, validation_auroc, is_best``.
     """
-    figure = Figure(figsize=(8, 3), layout="constrained")
+    figure = _figure(8, 3)
     loss, area = figure.subplots(1, 2)
     loss.plot(history["epoch"], history["train_loss"], color=BLUE, label="train")
     loss.plot(history["epoch"], history["validation_loss"], color=ORANGE, label="validation patients")
@@ -34,7 +43,7 @@ def training_curves(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> Figure:
+def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> "Figure":
     """Confusion matrix: counts, coloured by the share of each true class.
 
     Parameters
@@ -44,7 +53,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> Fig
     title : str
     """
     n = len(class_names)
-    figure = Figure(figsize=(2.2 + 0.9 * n, 1.6 + 0.8 * n), layout="constrained")
+    figure = _figure(2.2 + 0.9 * n, 1.6 + 0.8 * n)
     axes = figure.subplots()
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
@@ -58,7 +67,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> Fig
     return figure
 
 
-def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> Figure:
+def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> "Figure":
     """Heat per band as a ratio to uniform, one panel per class, on a Hz axis.
 
     Parameters
@@ -71,7 +80,7 @@ def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> Figure:
     title : str
     """
     classes = list(dict.fromkeys(band_heat["target_class"]))
-    figure = Figure(figsize=(8, 0.7 + 2.3 * len(classes)), layout="constrained")
+    figure = _figure(8, 0.7 + 2.3 * len(classes))
     panels = figure.subplots(len(classes), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, classes, strict=True):
         own = band_heat[band_heat["target_class"] == name]
@@ -125,7 +134,7 @@ class Example:
     start_s: float
 
 
-def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> Figure:
+def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> "Figure":
     """Spectrograms above the same spectrograms with heat laid over; one heat scale for all.
 
     Parameters
@@ -135,7 +144,7 @@ def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> 
         Lower edge, centre, upper edge of each band.
     hop_s : float
     """
-    figure = Figure(figsize=(11, 2.5 * len(examples)), layout="constrained")
+    figure = _figure(11, 2.5 * len(examples))
     panels = figure.subplots(len(examples), 2, squeeze=False)
     border_hz = np.concatenate([[edges_hz[0, 0]], (edges_hz[:-1, 1] + edges_hz[1:, 1]) / 2, [edges_hz[-1, 2]]])
     top = max(float(np.nanmax(example.heat, initial=0)) for example in examples) or 1.0
@@ -158,14 +167,16 @@ def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> 
     return figure
 
 
-def _heat_colours() -> ListedColormap:
+def _heat_colours() -> "ListedColormap":
     """Transparent where there is no heat, dark red where there is most."""
+    from matplotlib.colors import ListedColormap
+
     steps = np.linspace(0, 1, 256)
     colours = np.stack([0.55 + 0.45 * (1 - steps), 0.75 * (1 - steps), 0 * steps, 0.85 * steps**0.7], axis=1)
     return ListedColormap(colours)
 
 
-def metric_intervals(table: pd.DataFrame, metrics: Sequence[str]) -> Figure:
+def metric_intervals(table: pd.DataFrame, metrics: Sequence[str]) -> "Figure":
     """Point and interval of each metric, one row per run.
 
     Parameters
@@ -174,7 +185,7 @@ def metric_intervals(table: pd.DataFrame, metrics: Sequence[str]) -> Figure:
         ``run`` and, per metric, ``<metric>, <metric>_low, <metric>_high``.
     metrics : sequence of str
     """
-    figure = Figure(figsize=(2.3 * len(metrics) + 1.5, 1.1 + 0.32 * len(table)), layout="constrained")
+    figure = _figure(2.3 * len(metrics) + 1.5, 1.1 + 0.32 * len(table))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     rows = np.arange(len(table))
     for axes, metric in zip(panels, metrics, strict=True):
@@ -187,7 +198,7 @@ def metric_intervals(table: pd.DataFrame, metrics: Sequence[str]) -> Figure:
     return figure
 
 
-def profiles_together(profiles: dict[str, pd.DataFrame], mark_hz: float, title: str) -> Figure:
+def profiles_together(profiles: dict[str, pd.DataFrame], mark_hz: float, title: str) -> "Figure":
     """Band profiles of several runs in one picture.
 
     Parameters
@@ -197,7 +208,7 @@ def profiles_together(profiles: dict[str, pd.DataFrame], mark_hz: float, title: 
     mark_hz : float
     title : str
     """
-    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    figure = _figure(8, 3.2)
     axes = figure.subplots()
     for name, bands in profiles.items():
         (line,) = axes.plot(bands["centre_hz"], bands["ratio"], label=name)
@@ -210,7 +221,7 @@ def profiles_together(profiles: dict[str, pd.DataFrame], mark_hz: float, title: 
     return figure
 
 
-def occlusion(single: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, margin: float, title: str) -> Figure:
+def occlusion(single: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, margin: float, title: str) -> "Figure":
     """What replacing bands costs, beside the heat, and the low-pass and high-pass curves.
 
     Parameters
@@ -226,7 +237,7 @@ def occlusion(single: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, ma
         Drawn in the curves.
     title : str
     """
-    figure = Figure(figsize=(11, 6.4), layout="constrained")
+    figure = _figure(11, 6.4)
     (above, low_pass), (below, high_pass) = figure.subplots(2, 2, width_ratios=[1.2, 1])
     middle = single[single["name"] == "occlusion"]
     places = np.arange(len(middle))

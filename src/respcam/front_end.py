@@ -1,9 +1,14 @@
 """Waveform to log-mel frames, framed exactly: no centring, no padding."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import torch
+import soundfile as sf
+from scipy import fft
+
+BLOCK_FRAMES = 128  # their spectra fit a core's cache
 
 
 @dataclass(frozen=True)
@@ -106,21 +111,25 @@ def bins_per_band(settings: FrontEnd) -> np.ndarray:
 class LogMel:
     """Log-mel front end with its window and filters made once.
 
+    In NumPy and SciPy, so that a worker process need not load torch. It keeps a scratch buffer: one
+    object serves one thread.
+
     Parameters
     ----------
     settings : FrontEnd
-    device : str or torch.device
     """
 
-    def __init__(self, settings: FrontEnd, device: str | torch.device = "cpu"):
+    def __init__(self, settings: FrontEnd):
         self.settings = settings
-        self.window = torch.hann_window(settings.window_samples, periodic=True, device=device)
+        phase = 2 * np.pi * np.arange(settings.window_samples) / settings.window_samples
+        self.window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
         matrix = mel_matrix(settings)
         used = np.flatnonzero(matrix.sum(axis=1))
-        self.first_bin, self.end_bin = int(used[0]), int(used[-1]) + 1
-        self.filters = torch.from_numpy(matrix[self.first_bin : self.end_bin]).float().to(device)
+        self.used_bins = slice(int(used[0]), int(used[-1]) + 1)
+        self.filters = matrix[self.used_bins].astype(np.float32)
+        self._padded = np.zeros((BLOCK_FRAMES, settings.n_fft), dtype=np.float32)
 
-    def __call__(self, waveform: np.ndarray | torch.Tensor) -> torch.Tensor:
+    def __call__(self, waveform: np.ndarray) -> np.ndarray:
         """Compute log-mel frames.
 
         Parameters
@@ -135,9 +144,44 @@ class LogMel:
             shorter than a window.
         """
         settings = self.settings
-        samples = torch.as_tensor(waveform, dtype=torch.float32, device=self.window.device)
-        if len(samples) < settings.window_samples:
-            return samples.new_empty((0, settings.n_bands))
-        frames = samples.unfold(0, settings.window_samples, settings.hop_samples) * self.window
-        spectrum = torch.fft.rfft(frames, n=settings.n_fft)[:, self.first_bin : self.end_bin]
-        return torch.log(spectrum.abs() @ self.filters + settings.log_offset)
+        out = np.empty((n_frames(len(waveform), settings), settings.n_bands), dtype=np.float32)
+        if not len(out):
+            return out
+        windows = np.lib.stride_tricks.sliding_window_view(np.asarray(waveform, np.float32), settings.window_samples)
+        frames = windows[:: settings.hop_samples]
+        for first in range(0, len(frames), BLOCK_FRAMES):
+            block = frames[first : first + BLOCK_FRAMES]
+            padded = self._padded[: len(block)]
+            np.multiply(block, self.window, out=padded[:, : settings.window_samples])
+            magnitude = np.abs(fft.rfft(padded)[:, self.used_bins])
+            np.matmul(magnitude, self.filters, out=out[first : first + len(block)])
+        out += np.float32(settings.log_offset)
+        return np.log(out, out=out)
+
+
+def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], settings: FrontEnd) -> int:
+    """Compute the frames of recordings that lie one after the other; the work of one process.
+
+    Parameters
+    ----------
+    path : Path
+        Array of frames that is there, float32 [shape=(frame, band)]; what stands at their place is overwritten.
+    first_frame : int
+        Of the first recording.
+    recordings : sequence of Path
+        Files at ``settings.sample_rate_hz``, mono.
+    settings : FrontEnd
+
+    Returns
+    -------
+    int
+        Number of recordings.
+    """
+    log_mel = LogMel(settings)
+    header_bytes = np.load(path, mmap_mode="r").offset
+    with path.open("r+b") as file:  # a memory map would fault every page in, one by one
+        file.seek(header_bytes + 4 * settings.n_bands * first_frame)
+        for recording in recordings:
+            waveform, _ = sf.read(recording, dtype="float32")
+            log_mel(waveform).tofile(file)
+    return len(recordings)

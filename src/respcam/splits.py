@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import StratifiedGroupKFold
 
 from respcam.manifest import named, shared_patients
 
@@ -191,6 +190,8 @@ def _fold(units: pd.DataFrame, n_folds: int, fold: int, seed: int) -> pd.Index:
             f"split: {n_patients} patients cannot make {n_folds} groups of patients; "
             "use fewer folds, a larger fraction, or more recordings"
         )
+    from sklearn.model_selection import StratifiedGroupKFold  # takes seconds to import
+
     ordered = units.sort_values(["patient_id", "recording_id"], kind="stable")
     folds = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
     parts = list(folds.split(ordered, ordered["target"], groups=ordered["patient_id"]))

@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.signal import butter, sosfilt
 
 LABELS = ("normal", "wheeze", "crackle")
 PLANTS = LABELS[1:]
@@ -232,17 +231,22 @@ def _through_second_device(waveform: np.ndarray, settings: Synthetic, rng: np.ra
     if settings.shortcut == "hiss":
         hiss = _noise(len(waveform), low_hz, high_hz, settings.sample_rate_hz, rng, order=8)
         return waveform + BREATH_RMS * 10 ** (settings.shortcut_db / 20) * hiss
-    band = butter(8, [low_hz, high_hz], btype="bandpass", fs=settings.sample_rate_hz, output="sos")
-    return waveform + (10 ** (settings.shortcut_db / 20) - 1) * sosfilt(band, waveform)
+    band = _band_pass(waveform, low_hz, high_hz, settings.sample_rate_hz, order=8)
+    return waveform + (10 ** (settings.shortcut_db / 20) - 1) * band
 
 
 def _noise(
     n_samples: int, low_hz: float, high_hz: float, rate_hz: int, rng: np.random.Generator, order: int = 2
 ) -> np.ndarray:
     """Noise of a band, of power one."""
-    band = butter(order, [low_hz, high_hz], btype="bandpass", fs=rate_hz, output="sos")
-    noise = sosfilt(band, rng.standard_normal(n_samples))
+    noise = _band_pass(rng.standard_normal(n_samples), low_hz, high_hz, rate_hz, order)
     return noise / noise.std()
+
+
+def _band_pass(waveform: np.ndarray, low_hz: float, high_hz: float, rate_hz: int, order: int) -> np.ndarray:
+    from scipy.signal import butter, sosfilt  # takes a second to import
+
+    return sosfilt(butter(order, [low_hz, high_hz], btype="bandpass", fs=rate_hz, output="sos"), waveform)
 
 
 def _breathing(phase: np.ndarray) -> np.ndarray:

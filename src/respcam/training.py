@@ -4,13 +4,12 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
 import torchaudio
-from lightning_fabric import Fabric
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
@@ -18,6 +17,9 @@ from tqdm import tqdm
 
 from respcam.metrics import auroc
 from respcam.patches import PatchSettings, cut, padded, patch_starts
+
+if TYPE_CHECKING:  # takes seconds to import
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 
@@ -216,7 +218,7 @@ def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
     return scores.logsumexp(dim=-2) - float(np.log(scores.shape[-2]))
 
 
-def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> Fabric:
+def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> "Fabric":
     """Choose the device (auto, cpu, cuda, ...) and precision, and make torch repeatable on it.
 
     Raises
@@ -224,6 +226,8 @@ def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> Fa
     ValueError
         If the device is not there.
     """
+    from lightning_fabric import Fabric
+
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # a tenth of the time, and no result needs it
@@ -240,7 +244,7 @@ def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> Fa
 
 @torch.inference_mode()
 def predict(
-    model: nn.Module, units: Units, scaler: Scaler, pooling: str, fabric: Fabric, progress: str = ""
+    model: nn.Module, units: Units, scaler: Scaler, pooling: str, fabric: "Fabric", progress: str = ""
 ) -> np.ndarray:
     """Score every unit from all its patches.
 
@@ -292,7 +296,7 @@ def fit(
     n_classes: int,
     settings: Training,
     seed: int,
-    fabric: Fabric,
+    fabric: "Fabric",
     checkpoint: Path,
 ) -> tuple[nn.Module, pd.DataFrame]:
     """Train a network; the epoch with the lowest validation loss is the one returned.
@@ -401,7 +405,7 @@ def _log_loss(probability: np.ndarray, target: np.ndarray, class_weight: np.ndar
 
 
 def _loader(
-    train: Units, frequency: np.ndarray, settings: Training, seed: int, epoch: int, fabric: Fabric
+    train: Units, frequency: np.ndarray, settings: Training, seed: int, epoch: int, fabric: "Fabric"
 ) -> DataLoader:
     order = torch.Generator().manual_seed(seed * 100_003 + epoch + 1)
     sampler = None
@@ -427,7 +431,7 @@ def _run_epoch(
     scaler: Scaler,
     settings: Training,
     epoch: int,
-    fabric: Fabric,
+    fabric: "Fabric",
 ) -> float:
     """One pass over the training units; returns the mean loss."""
     model.train()

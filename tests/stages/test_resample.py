@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from respcam import manifest
+from respcam import audio, manifest
 from respcam.artifact import file_sha256
 from respcam.audio import AudioSettings
 from respcam.stages import resample
@@ -131,7 +131,7 @@ def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch, caplog):
     store = tmp_path / "store"
     source = open_dataset(damaged, store, 1)
     artifact = resample.plan(store, source, SETTINGS)
-    whole, seen = resample.resample_one, []
+    whole, seen = audio.resample_file, []
 
     def die_at_the_last(row, *rest):
         seen.append(row["recording_id"])
@@ -139,14 +139,14 @@ def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch, caplog):
             raise KeyboardInterrupt
         return whole(row, *rest)
 
-    monkeypatch.setattr(resample, "resample_one", die_at_the_last)
+    monkeypatch.setattr(audio, "resample_file", die_at_the_last)
     with pytest.raises(KeyboardInterrupt):
         resample.run(artifact, source, SETTINGS, workers=1)
     with (artifact.folder.with_name(artifact.folder.name + ".partial") / "journal.jsonl").open("a") as journal:
         journal.write('{"recording_id": "good_2", "n_sam')  # a line that was cut off
     seen.clear()
     monkeypatch.setattr(
-        resample, "resample_one", lambda row, *rest: seen.append(row["recording_id"]) or whole(row, *rest)
+        audio, "resample_file", lambda row, *rest: seen.append(row["recording_id"]) or whole(row, *rest)
     )
     folder = resample.run(artifact, source, SETTINGS, workers=1)
     assert seen == ["good_2"]

@@ -13,13 +13,11 @@ from respcam import layouts
 from respcam import manifest as rules
 from respcam import synthetic as sounds
 from respcam.artifact import Artifact, digest_of, file_sha256, write_atomically
-from respcam.audio import write_wav
+from respcam.audio import MISSING, UNREADABLE, write_wav
 
 log = logging.getLogger(__name__)
 
 LAYOUTS = ("manifest", "folder", "synthetic")
-MISSING = "missing"
-UNREADABLE = "unreadable"
 SYNTHETIC_SCHEMA = 2
 
 

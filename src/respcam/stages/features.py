@@ -9,18 +9,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile as sf
-import torch
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from respcam import front_end
 from respcam.artifact import Artifact
-from respcam.front_end import FrontEnd, LogMel
+from respcam.front_end import FrontEnd
 from respcam.manifest import named, write_table
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 SHARD_BYTES = 512 * 2**20
 CHUNK_RECORDINGS = 32
 
@@ -40,7 +39,7 @@ def run(artifact: Artifact, resampled: Artifact, settings: FrontEnd, workers: in
     resampled : Artifact
     settings : FrontEnd
     workers : int
-        Processes, one torch thread each.
+        Processes.
 
     Returns
     -------
@@ -128,21 +127,15 @@ def _fill(path: Path, rows: pd.DataFrame, audio: Path, settings: FrontEnd, pool:
     partial = path.with_name(f".{path.name}.partial")
     shape = (int(rows["n_frames"].sum()), settings.n_bands)
     np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape).flush()
-    chunks = [rows[i : i + CHUNK_RECORDINGS] for i in range(0, len(rows), CHUNK_RECORDINGS)]
-    for n_done in pool(delayed(_fill_chunk)(partial, chunk, audio, settings) for chunk in chunks):
+    files = [audio / f"{name}.wav" for name in rows["recording_id"]]
+    first = rows["first_frame"].tolist()
+    jobs = (
+        delayed(front_end.write_frames)(partial, first[i], files[i : i + CHUNK_RECORDINGS], settings)
+        for i in range(0, len(files), CHUNK_RECORDINGS)
+    )
+    for n_done in pool(jobs):
         bar.update(n_done)
     partial.replace(path)
-
-
-def _fill_chunk(path: Path, rows: pd.DataFrame, audio: Path, settings: FrontEnd) -> int:
-    torch.set_num_threads(1)
-    log_mel = LogMel(settings)
-    frames = np.lib.format.open_memmap(path, mode="r+")
-    for name, first, n in rows[["recording_id", "first_frame", "n_frames"]].itertuples(index=False):
-        waveform, _ = sf.read(audio / f"{name}.wav", dtype="float32")
-        frames[first : first + n] = log_mel(waveform).numpy()
-    frames.flush()
-    return len(rows)
 
 
 @dataclass(frozen=True)

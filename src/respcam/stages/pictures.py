@@ -2,13 +2,15 @@
 
 from io import BytesIO
 from pathlib import Path
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from respcam.report import data_uri
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-def png(figure: Figure, path: Path, caption: str) -> dict[str, str]:
+
+def png(figure: "Figure", path: Path, caption: str) -> dict[str, str]:
     """Save a figure and return it for a page, with its caption."""
     memory = BytesIO()
     figure.savefig(memory, format="png", dpi=110)

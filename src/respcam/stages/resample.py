@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 from tqdm import tqdm
@@ -15,11 +14,11 @@ from respcam import audio
 from respcam.artifact import Artifact
 from respcam.audio import AudioSettings
 from respcam.manifest import write_table
-from respcam.stages.dataset import MISSING, UNREADABLE, Source
+from respcam.stages.dataset import Source
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 REJECTED_COLUMNS = ["recording_id", "path", "reason", "detail"]
 RECORDING_COLUMNS = ["recording_id", "n_samples", "source_rate_hz", "source_samples", "rms_db", "peak_db"]
 
@@ -54,7 +53,9 @@ def run(artifact: Artifact, source: Source, settings: AudioSettings, workers: in
         done = {row["recording_id"]: row for row in _read_journal(journal)}
         todo = source.recordings[~source.recordings["recording_id"].isin(list(done))]
         jobs = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size="auto")(
-            delayed(resample_one)(row, source.root, source.found[row["recording_id"]], partial / "audio", settings)
+            delayed(audio.resample_file)(
+                row, source.root, source.found[row["recording_id"]], partial / "audio", settings
+            )
             for row in todo.to_dict("records")
         )
         bar = tqdm(jobs, total=len(source.recordings), initial=len(done), desc="resample", unit="rec")
@@ -84,44 +85,3 @@ def _write(rows: list[dict[str, Any]], columns: list[str], mark: str, path: Path
     table = pd.DataFrame([row for row in rows if mark in row], columns=columns)
     write_table(table, path)
     return len(table)
-
-
-def resample_one(
-    row: dict[str, str], root: Path, found: str, folder: Path, settings: AudioSettings
-) -> dict[str, Any]:
-    """Resample one recording of the manifest.
-
-    Returns
-    -------
-    dict
-        A row of ``recordings.csv``, or of ``rejected.csv`` where the recording is unusable.
-    """
-    name, path = row["recording_id"], root / row["path"]
-    try:
-        if found == MISSING:
-            raise ValueError(f"{MISSING}: not under the data set's root")
-        waveform, rate_hz = audio.read_mono(path)
-        _check_content(row, found, len(waveform), rate_hz)
-        out = audio.resample(waveform, rate_hz, settings)
-    except (ValueError, OSError) as error:
-        message = str(error) if isinstance(error, ValueError) else f"{UNREADABLE}: {error.strerror or error}"
-        reason, _, detail = message.partition(": ")
-        return {"recording_id": name, "path": row["path"], "reason": reason, "detail": detail}
-    audio.write_wav(folder / f"{name}.wav", out, settings.sample_rate_hz)
-    return {
-        "recording_id": name,
-        "n_samples": len(out),
-        "source_rate_hz": rate_hz,
-        "source_samples": len(waveform),
-        "rms_db": round(20 * float(np.log10(np.sqrt(np.mean(np.square(waveform))))), 2),
-        "peak_db": round(20 * float(np.log10(np.abs(waveform).max())), 2),
-    }
-
-
-def _check_content(row: dict[str, str], found: str, n_samples: int, rate_hz: int) -> None:
-    """Hold a readable file against what the manifest knows of it."""
-    if row["sha256"] and found != row["sha256"]:
-        raise ValueError(f"wrong_checksum: SHA-256 is {found[:16]}..., the manifest has {row['sha256'][:16]}...")
-    for column, value in (("sample_rate_hz", rate_hz), ("n_samples", n_samples)):
-        if row[column] and int(row[column]) != value:
-            raise ValueError(f"altered: {column} is {value}, the manifest has {row[column]}")

@@ -5,11 +5,11 @@ import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 from tqdm import tqdm
 
@@ -25,6 +25,9 @@ from respcam.stages.features import FrameStore
 from respcam.stages.train import TrainSettings, load_model, load_units
 from respcam.training import Scaler, Units
 from respcam.verdict import Limits
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +99,7 @@ class Subject:
     group: np.ndarray  # of each band that the model is fed; -1 for none
     bootstrap: BootstrapSettings
     store: FrameStore
-    fabric: Fabric
+    fabric: "Fabric"
     train: Artifact
 
     @staticmethod
