@@ -11,7 +11,7 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from torch.nn import functional
 
-from respcam.cam import METHODS, fuse, heat_maps, joined, margins, to_input
+from respcam.cam import METHODS, fuse, heat_maps, heat_maps_per_class, joined, margins, to_input
 from respcam.model import BandCNN
 
 
@@ -347,3 +347,17 @@ def test_overlapping_patches_are_averaged():
 def test_unknown_methods_are_refused_with_the_known_ones():
     with pytest.raises(ValueError, match="expected some of grad_cam, grad_cam_pp, hires_cam"):
         heat_maps(BandCNN(2), torch.randn(1, 1, 64, 96), ["blocks.3"], ["gradcam"])
+
+
+def test_every_class_at_once_is_as_each_alone():
+    model, pictures = BandCNN(3).eval(), torch.randn(3, 1, 64, 96)
+    together = heat_maps_per_class(
+        model, pictures, ["blocks.1", "blocks.3"], ["grad_cam", "layer_cam", "ablation_cam"]
+    )
+    assert len(together) == 3
+    for k, found in enumerate(together):
+        alone = heat_maps(model, pictures, ["blocks.1", "blocks.3"], ["grad_cam", "layer_cam", "ablation_cam"], k)
+        assert (found.target == k).all()
+        for key, maps in alone.signed.items():
+            np.testing.assert_allclose(found.signed[key], maps, atol=1e-6)
+    assert n_hooks(model) == 0

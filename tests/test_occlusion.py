@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from respcam.occlusion import KINDS, fill_of, log_odds, lowest_cutoff, occlude, sweep
+from respcam.model import BandCNN
+from respcam.occlusion import KINDS, Occlusion, fill_of, log_odds, lowest_cutoff, sweep
 
 PICTURES = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
 
@@ -17,12 +18,54 @@ def test_a_sweep_takes_single_groups_and_then_all_from_either_end():
     assert gone["low_pass", 0] == gone["high_pass", 2] == {0, 1, 2}
 
 
+class Watched(torch.nn.Module):
+    """Scores nothing, keeps what it is shown."""
+
+    def forward(self, pictures):
+        self.seen = pictures
+        return pictures.mean(dim=(2, 3))
+
+
 def test_only_the_bands_that_are_gone_are_replaced():
-    fill = fill_of("floor", PICTURES, np.zeros(4, np.float32), -4.6, np.array([0, 1]), np.random.default_rng(0))
-    hidden = occlude(PICTURES, fill, np.array([False, True, False, True]))
-    np.testing.assert_array_equal(hidden[:, [0, 2]], PICTURES[:, [0, 2]])
-    assert (hidden[:, [1, 3]] == np.float32(-4.6)).all()
-    np.testing.assert_array_equal(PICTURES, np.arange(24, dtype=np.float32).reshape(2, 4, 3))
+    model, pictures = Watched(), torch.from_numpy(PICTURES)[:, None]
+    Occlusion(model, pictures, torch.full_like(pictures, -4.6)).scores(np.array([False, True, False, True]))
+    torch.testing.assert_close(model.seen[:, :, [0, 2]], pictures[:, :, [0, 2]])
+    assert (model.seen[:, :, [1, 3]] == -4.6).all()
+    np.testing.assert_array_equal(pictures[:, 0], np.arange(24, dtype=np.float32).reshape(2, 4, 3))
+
+
+@pytest.mark.parametrize("n_bands", [64, 54, 33, 10, 5, 1])
+def test_recomputed_rows_give_the_scores_of_the_whole_network(n_bands):
+    torch.manual_seed(n_bands)
+    model = BandCNN(3, width=4)
+    with torch.no_grad():  # batch normalisation with a history of its own
+        for _ in range(3):
+            model(torch.randn(8, 1, n_bands, 96))
+    model.eval()
+    pictures, fill = torch.randn(2, 4, 1, n_bands, 96)
+    rng = np.random.default_rng(0)
+    stretches = [(first, first + width) for width in (1, 2, 3, 7, n_bands) for first in range(0, n_bands, 3)]
+    cases = [np.isin(np.arange(n_bands), np.arange(first, end)) for first, end in stretches]
+    cases += [rng.random(n_bands) < share for share in (0.1, 0.5, 1.0)] + [np.zeros(n_bands, bool)]
+    with torch.no_grad():
+        occlusion = Occlusion(model, pictures, fill)
+        for is_gone in cases:
+            expected = model(torch.where(torch.from_numpy(is_gone)[:, None], fill, pictures))
+            torch.testing.assert_close(occlusion.scores(is_gone), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_only_rows_near_the_change_are_computed():
+    torch.manual_seed(0)
+    model = BandCNN(2, width=4).eval()
+    pictures = torch.randn(2, 1, 64, 96)
+    with torch.no_grad():
+        occlusion = Occlusion(model, pictures, torch.zeros_like(pictures))
+        rows = []
+        hooks = [block[1].register_forward_hook(lambda m, i, o: rows.append(o.shape[2])) for block in model.blocks]
+        occlusion.scores(np.isin(np.arange(64), [30, 31, 32, 33]))
+    for hook in hooks:
+        hook.remove()
+    assert rows == [8, 5, 7, 9]  # 4 + 4 of 64, then half of that and one, and one more on either side twice
 
 
 def test_the_mean_fill_is_each_bands_own():

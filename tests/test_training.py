@@ -42,7 +42,7 @@ def test_a_difference_is_learnt(tmp_path):
     model, history = train(tmp_path, Training(epochs=8, batch_units=8, patches_per_unit=2, threads=1))
     assert history["validation_auroc"].max() > 0.95
     units = make_units(20, seed=2)
-    probability = predict(model, units, Scaler.fit(make_units()), "mean", make_fabric("cpu"))
+    probability = predict(model, units, Scaler.fit(make_units()), SMALL.pooling, make_fabric("cpu"))
     assert (probability.argmax(axis=1) == units.target).mean() > 0.9
     np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
 
@@ -98,10 +98,22 @@ def test_the_best_epoch_on_validation_is_the_one_returned(tmp_path):
 def test_drawn_patches_depend_on_seed_epoch_and_unit_alone():
     units = make_units()
     unit = int(np.argmax([len(frames) for frames in units.frames]))
-    first = RandomPatches(units, 3, seed=0, epoch=1)[unit][0]
-    np.testing.assert_array_equal(first, RandomPatches(units, 3, seed=0, epoch=1)[unit][0])
-    assert not np.array_equal(first, RandomPatches(units, 3, seed=0, epoch=2)[unit][0])
+    first = RandomPatches(units, 3, seed=0, epoch=1).__getitems__([unit])[0][0]
+    together, target = RandomPatches(units, 3, seed=0, epoch=1).__getitems__([0, unit])
+    np.testing.assert_array_equal(first, together[1])
+    np.testing.assert_array_equal(target, units.target[[0, unit]])
+    assert not np.array_equal(first, RandomPatches(units, 3, seed=0, epoch=2).__getitems__([unit])[0][0])
     assert first.shape == (3, 32, 96)
+
+
+def test_drawn_patches_are_stretches_of_their_unit_and_reach_both_ends():
+    units = make_units()
+    unit = int(np.argmin([abs(len(frames) - 100) for frames in units.frames]))
+    frames = units.of(unit)
+    stretches = [frames[start : start + 96].T for start in range(len(frames) - 95)]
+    drawn = RandomPatches(units, 400, seed=0, epoch=0).__getitems__([unit])[0][0].numpy()
+    found = {next(i for i, own in enumerate(stretches) if np.array_equal(own, patch)) for patch in drawn}
+    assert found == set(range(len(stretches)))
 
 
 def test_pruned_bands_never_reach_the_model():

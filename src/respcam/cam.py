@@ -134,29 +134,61 @@ def heat_maps(
         If a layer is not in the model, is not passed exactly once, gives no map, or the score does
         not depend on it; if a target is not a class; or if a method is not known.
     """
+    return _heat(model, pictures, layers, methods, lambda scores: [_class_of(scores, target)])[0]
+
+
+def heat_maps_per_class(
+    model: nn.Module, pictures: torch.Tensor, layers: Sequence[str], methods: Sequence[str] = ("grad_cam",)
+) -> list[HeatMaps]:
+    """Compute the heat of patches for every class, from one forward pass.
+
+    Parameters, errors and the state of the model afterwards are those of `heat_maps`.
+
+    Returns
+    -------
+    list of HeatMaps
+        In the order of the model's classes.
+    """
+    return _heat(
+        model, pictures, layers, methods, lambda scores: [_class_of(scores, k) for k in range(scores.shape[1])]
+    )
+
+
+def _heat(
+    model: nn.Module,
+    pictures: torch.Tensor,
+    layers: Sequence[str],
+    methods: Sequence[str],
+    targets_of: Callable[[torch.Tensor], list[torch.Tensor]],
+) -> list[HeatMaps]:
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods or not layers:
         raise ValueError(
             f"cam: methods {list(methods)}, layers {list(layers)}; expected some of {', '.join(METHODS)}"
         )
-    found = {}
+    found = []
     with _in_evaluation(model), torch.no_grad():
-        scores, target, maps, gradients = _maps_and_gradients(model, pictures, list(layers), target)
-        for layer, own, gradient in zip(layers, maps, gradients, strict=True):
-            for method in methods:
-                if method == "score_cam":
-                    weights = _score_weights(model, pictures, own, target)
-                elif method == "ablation_cam":
-                    weights = _ablation_weights(model, pictures, layer, scores, target, own.shape[1])
-                else:
-                    weights = _gradient_weights(method, own, gradient)
-                found[method, layer] = (weights * own).sum(dim=1)
-    return HeatMaps(scores, target, found)
+        scores, maps = _forward(model, pictures, list(layers))
+        targets = targets_of(scores)
+        for target in targets:
+            gradients = _gradients(scores, target, dict(zip(layers, maps, strict=True)), target is not targets[-1])
+            signed = {}
+            for layer, own, gradient in zip(layers, maps, gradients, strict=True):
+                own = own.detach()
+                for method in methods:
+                    if method == "score_cam":
+                        weights = _score_weights(model, pictures, own, target)
+                    elif method == "ablation_cam":
+                        weights = _ablation_weights(model, pictures, layer, scores, target, own.shape[1])
+                    else:
+                        weights = _gradient_weights(method, own, gradient)
+                    signed[method, layer] = (weights * own).sum(dim=1)
+            found.append(HeatMaps(scores.detach(), target, signed))
+    return found
 
 
-def _maps_and_gradients(
-    model: nn.Module, pictures: torch.Tensor, layers: list[str], target: torch.Tensor | int | None
-) -> tuple[torch.Tensor, torch.Tensor, list[torch.Tensor], Sequence[torch.Tensor]]:
+def _forward(model: nn.Module, pictures: torch.Tensor, layers: list[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Scores and maps, tied together by a graph that begins at the lowest of the layers."""
     caught: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def catch(layer: str, output: torch.Tensor) -> torch.Tensor:
@@ -168,19 +200,22 @@ def _maps_and_gradients(
 
     with outputs_of(model, layers, catch):
         scores = model(pictures)
+    torch.set_grad_enabled(False)
     for layer, maps in caught.items():
         if len(maps) != 1:
             raise ValueError(f"layer {layer!r} was passed {len(maps)} times; expected once per forward pass")
-    target = _class_of(scores, target)
-    maps = [caught[layer][0] for layer in layers]
+    return scores, [caught[layer][0] for layer in layers]
+
+
+def _gradients(
+    scores: torch.Tensor, target: torch.Tensor, maps: dict[str, torch.Tensor], is_graph_kept: bool
+) -> Sequence[torch.Tensor]:
     with torch.enable_grad():
         own = scores.gather(1, target[:, None]).sum()
         try:
-            gradients = torch.autograd.grad(own, maps)
+            return torch.autograd.grad(own, list(maps.values()), retain_graph=is_graph_kept)
         except RuntimeError as error:
-            raise ValueError(f"layer {', '.join(layers)}: the class score does not depend on it ({error})") from error
-    torch.set_grad_enabled(False)
-    return scores.detach(), target, [each.detach() for each in maps], gradients
+            raise ValueError(f"layer {', '.join(maps)}: the class score does not depend on it ({error})") from error
 
 
 def _gradient_weights(method: str, maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
@@ -251,16 +286,17 @@ def _class_of(scores: torch.Tensor, target: torch.Tensor | int | None) -> torch.
 @contextmanager
 def _in_evaluation(model: nn.Module) -> Iterator[None]:
     """Put the model in evaluation mode, its weights frozen, and leave everything as it was."""
-    modes = {module: module.training for module in model.modules()}
+    in_training = [module for module in model.modules() if module.training]
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    model.eval()
+    for module in in_training:
+        module.training = False
     for parameter in learning:
         parameter.requires_grad_(False)  # nothing is kept for gradients of weights that nobody asks for
     try:
         yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
+        for module in in_training:
+            module.training = True
         for parameter in learning:
             parameter.requires_grad_(True)
 
@@ -284,10 +320,7 @@ def outputs_of(
     ValueError
         If a layer is not in the model or gives no map.
     """
-    modules = dict(model.named_modules())
-    for layer in layers:
-        if layer not in modules or not layer:
-            raise ValueError(f"layer {layer!r} is not in the model; it has {', '.join(list(modules)[1:20])}, ...")
+    modules = {layer: _module(model, layer) for layer in layers}
 
     def hook_of(layer: str) -> Callable[[nn.Module, Any, Any], torch.Tensor]:
         def hook(_module: nn.Module, _inputs: Any, output: Any) -> torch.Tensor:
@@ -302,6 +335,16 @@ def outputs_of(
         for layer in layers:
             hooks.callback(modules[layer].register_forward_hook(hook_of(layer)).remove)
         yield
+
+
+def _module(model: nn.Module, layer: str) -> nn.Module:
+    try:
+        if layer:
+            return model.get_submodule(layer)
+    except AttributeError:
+        pass
+    names = [name for name, _ in model.named_modules()]
+    raise ValueError(f"layer {layer!r} is not in the model; it has {', '.join(names[1:20])}, ...")
 
 
 def fuse(signed: Sequence[torch.Tensor]) -> torch.Tensor:

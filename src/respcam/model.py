@@ -81,16 +81,27 @@ class BandCNN(nn.Module):
         float32 [shape=(patch, class)]
             Scores before softmax.
         """
+        return self.classify(*self.row_sums(self.blocks(self.with_place(patches))))
+
+    def with_place(self, patches: torch.Tensor) -> torch.Tensor:
+        """Add the channel that holds each row's place: float32 [shape=(patch, 2, band, frame)]."""
         place = torch.linspace(-1, 1, patches.shape[2], dtype=patches.dtype, device=patches.device)
-        maps = self.blocks(torch.cat([patches, place[:, None].expand_as(patches)], dim=1))
-        rows = maps.mean(dim=3)
-        pooled = rows.mean(dim=2) + rows.amax(dim=2) + maps.amax(dim=(2, 3))
+        return torch.cat([patches, place[:, None].expand_as(patches)], dim=1)
+
+    def row_sums(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and peak of each row of the last map, over time: float32 [shape=(patch, channel, row)]."""
+        # max() and not amax(), whose backward pass looks through the whole map for ties
+        return maps.mean(dim=3), maps.max(dim=3).values
+
+    def classify(self, mean: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
+        """Scores from the mean and the peak of each row: float32 [shape=(patch, class)]."""
+        pooled = mean.mean(dim=2) + mean.max(dim=2).values + peak.max(dim=2).values
         return self.head(self.dropout(pooled))
 
 
 def _block(n_in: int, n_out: int, kernel: int, stride: tuple[int, int]) -> nn.Sequential:
     convolution = nn.Conv2d(n_in, n_out, kernel, stride=stride, padding=kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.ReLU())
+    return nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
 
 
 def build(settings: ModelSettings, n_classes: int) -> nn.Module:

@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 POOLINGS = ("mean", "max", "logsumexp")
 BALANCES = ("weights", "sampler", "none")
+Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,9 @@ class Training:
     patience : int
         Epochs without a lower validation loss after which training ends.
     precision : str
-        Of training and of scores under occlusion; predictions and heat are always computed in single
-        precision. auto takes bf16-mixed
-        where the device computes in it natively, else 32-true; or Lightning Fabric's name.
+        Of training, of the validation that chooses the epoch, and of scores under occlusion; predictions
+        and heat are always computed in single precision. auto takes bf16-mixed where the device computes in
+        it natively, else 32-true; or Lightning Fabric's name.
     threads : int
         torch threads on a CPU.
     """
@@ -117,7 +118,9 @@ class Units(Dataset):
         floor: float,
     ):
         self.frames, self.target, self.settings, self.floor = frames, target, settings, floor
-        self.kept = slice(None) if kept.all() else np.flatnonzero(kept)
+        bands = np.flatnonzero(kept)
+        is_one_stretch = np.ptp(bands) + 1 == len(bands)
+        self.kept = slice(bands[0], bands[-1] + 1) if is_one_stretch else bands  # a slice copies nothing
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -138,7 +141,7 @@ class Units(Dataset):
 class RandomPatches(Dataset):
     """A fixed number of patches of each unit at places drawn for one epoch.
 
-    The draw depends on seed, epoch and unit alone, so it is the same after an interruption and
+    The places depend on seed, epoch and unit alone, so they are the same after an interruption and
     for any number of loader processes.
     """
 
@@ -148,11 +151,24 @@ class RandomPatches(Dataset):
     def __len__(self) -> int:
         return len(self.units)
 
-    def __getitem__(self, unit: int) -> tuple[np.ndarray, int]:
-        rng = np.random.default_rng([self.seed, self.epoch, unit])
-        frames, length = self.units.of(unit), self.units.settings.length_frames
-        starts = rng.integers(0, len(frames) - length + 1, self.n_patches)
-        return cut(frames, starts, length), int(self.units.target[unit])
+    def __getitems__(self, chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gather a batch.
+
+        Returns
+        -------
+        patches : float32 [shape=(unit, patch, band, frame)]
+            A view of [shape=(unit, patch, frame, band)], the order in which frames are stored.
+        target : int64 [shape=(unit,)]
+        """
+        length = self.units.settings.length_frames
+        stretches = []
+        for unit in chosen:
+            frames = self.units.of(unit)
+            rng = np.random.default_rng([self.seed, self.epoch, unit])
+            starts = rng.integers(0, len(frames) - length + 1, self.n_patches)
+            stretches += [frames[start : start + length] for start in starts]
+        patches = torch.from_numpy(np.stack(stretches)).unflatten(0, (len(chosen), -1))
+        return patches.transpose(2, 3), torch.from_numpy(self.units.target[chosen])
 
 
 @dataclass(frozen=True)
@@ -194,8 +210,8 @@ class Scaler:
         -------
         float32 [shape=(patch, 1, band, frame)]
         """
-        mean, std = (torch.from_numpy(values).to(patches.device)[:, None] for values in (self.mean, self.std))
-        return ((patches - mean) / std)[:, None]
+        mean, rate = (torch.from_numpy(v).to(patches.device)[:, None] for v in (self.mean, 1 / self.std))
+        return ((patches - mean) * rate)[:, None]
 
 
 def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -269,7 +285,7 @@ def predict(
     for batch in tqdm(list(unit_batches(units)), desc=progress, disable=not progress, leave=False):
         patches = [units.grid(unit) for unit in batch]
         tensor = fabric.to_device(torch.from_numpy(np.concatenate(patches)))
-        scores = model(scaler(tensor))
+        scores = model(scaler(tensor)).float()
         pooled += [pool(own, pooling) for own in scores.split([len(own) for own in patches])]
     return torch.stack(pooled).softmax(dim=1).cpu().numpy()
 
@@ -325,10 +341,7 @@ def fit(
         ``epoch, train_loss, validation_loss, validation_auroc, learning_rate, is_best``.
     """
     torch.manual_seed(seed)
-    model = build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
-    model, optimizer = fabric.setup(model, optimizer)
-    averaged = AveragedModel(model.module, avg_fn=_running_average(settings.average_decay), use_buffers=True)
+    model, optimizer, averaged = prepare(build, settings, fabric)
     state: dict[str, Any] = {"epoch": 0, "history": [], "best": None}
     if checkpoint.is_file():
         saved = torch.load(checkpoint, map_location=fabric.device, weights_only=True)
@@ -346,9 +359,10 @@ def fit(
     while state["epoch"] < settings.epochs and not _is_stale(state["history"], settings.patience):
         epoch = state["epoch"]
         torch.manual_seed(seed * 100_003 + epoch + 1)
-        loader = _loader(train, frequency, settings, seed, epoch, fabric)
-        train_loss = _run_epoch(model, averaged, optimizer, criterion, loader, scaler, settings, epoch, fabric)
-        probability = predict(averaged.module, validation, scaler, settings.pooling, fabric)
+        loader = loader_of(train, settings, seed, epoch, fabric)
+        train_loss = run_epoch(model, averaged, optimizer, criterion, loader, scaler, settings, epoch, fabric)
+        with fabric.autocast():
+            probability = predict(averaged.module, validation, scaler, settings.pooling, fabric)
         row = {
             "epoch": epoch + 1,
             "train_loss": train_loss,
@@ -362,7 +376,7 @@ def fit(
             state["best"] = {name: tensor.clone() for name, tensor in averaged.module.state_dict().items()}
         bar.update()
         bar.set_postfix(auroc=f"{row['validation_auroc']:.3f}", loss=f"{train_loss:.3f}")
-        live = {"model": model, "optimizer": optimizer, "averaged": averaged}
+        live: dict[str, Any] = {"model": model, "optimizer": optimizer, "averaged": averaged}
         _save(checkpoint, {**state, **{name: each.state_dict() for name, each in live.items()}})
     bar.close()
     kept = averaged.module
@@ -372,14 +386,29 @@ def fit(
     return kept.eval(), history
 
 
-def _running_average(decay: float) -> Callable[[torch.Tensor, torch.Tensor, torch.Tensor | int], torch.Tensor]:
+def prepare(
+    build: Callable[[], nn.Module], settings: Training, fabric: "Fabric"
+) -> tuple[nn.Module, torch.optim.Optimizer, AveragedModel]:
+    """Make the network, its optimiser and the running average of its weights, on the fabric's device."""
+    model = build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+    )
+    model, optimizer = fabric.setup(model, optimizer)
+    averaged = AveragedModel(model.module, multi_avg_fn=_running_average(settings.average_decay), use_buffers=True)
+    return model, optimizer, averaged
+
+
+def _running_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
     """Exponential average of the weights; the first steps weigh more, so that a short run is no worse."""
 
-    def average(so_far: torch.Tensor, now: torch.Tensor, n_steps: torch.Tensor | int) -> torch.Tensor:
-        if not so_far.is_floating_point():
-            return now
-        rate = 1 - min(decay, (1 + int(n_steps)) / (10 + int(n_steps)))
-        return torch.lerp(so_far, now, rate)
+    @torch.no_grad()
+    def average(so_far: Tensors, now: Tensors, n_steps: torch.Tensor | int) -> None:
+        if so_far[0].is_floating_point():
+            rate = 1 - min(decay, (1 + int(n_steps)) / (10 + int(n_steps)))
+            torch._foreach_lerp_(so_far, now, rate)
+        else:
+            torch._foreach_copy_(so_far, now)
 
     return average
 
@@ -404,13 +433,13 @@ def _log_loss(probability: np.ndarray, target: np.ndarray, class_weight: np.ndar
     return float(np.average(-np.log(own), weights=class_weight[target]))
 
 
-def _loader(
-    train: Units, frequency: np.ndarray, settings: Training, seed: int, epoch: int, fabric: "Fabric"
-) -> DataLoader:
+def loader_of(train: Units, settings: Training, seed: int, epoch: int, fabric: "Fabric") -> DataLoader:
+    """Batches of one epoch: ``patches`` [shape=(unit, patch, band, frame)] and ``target`` [shape=(unit,)]."""
     order = torch.Generator().manual_seed(seed * 100_003 + epoch + 1)
     sampler = None
     if settings.balance == "sampler":
-        sampler = WeightedRandomSampler((1 / frequency[train.target]).tolist(), len(train), generator=order)
+        rarity = 1 / np.bincount(train.target)[train.target]
+        sampler = WeightedRandomSampler(rarity.tolist(), len(train), generator=order)
     loader: DataLoader = DataLoader(
         RandomPatches(train, settings.patches_per_unit, seed, epoch),
         batch_size=min(settings.batch_units, len(train)),
@@ -418,11 +447,17 @@ def _loader(
         sampler=sampler,
         generator=order,
         drop_last=True,
+        collate_fn=_as_it_is,
+        pin_memory=fabric.device.type == "cuda",
     )
     return fabric.setup_dataloaders(loader)  # type: ignore[return-value]
 
 
-def _run_epoch(
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def run_epoch(
     model: nn.Module,
     averaged: AveragedModel,
     optimizer: torch.optim.Optimizer,
@@ -439,7 +474,7 @@ def _run_epoch(
         torchaudio.transforms.TimeMasking(settings.time_mask_frames, iid_masks=True),
         torchaudio.transforms.FrequencyMasking(settings.band_mask, iid_masks=True),
     )
-    total = 0.0
+    losses = []
     for step, (patches, target) in enumerate(loader):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(epoch + (step + 1) / len(loader), settings)
@@ -451,8 +486,8 @@ def _run_epoch(
         fabric.backward(loss)
         optimizer.step()
         averaged.update_parameters(model.module)  # type: ignore[arg-type]
-        total += loss.item()
-    return total / len(loader)
+        losses.append(loss.detach())  # asking for the number here would make a GPU wait
+    return float(torch.stack(losses).mean())
 
 
 def _schedule(epochs_done: float, settings: Training) -> float:

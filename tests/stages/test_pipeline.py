@@ -157,15 +157,15 @@ def test_scores_are_kept_while_occlusion_is_under_way(finished, tmp_path, monkey
     sample = draw(subject, chosen_units(of["train"].folder, None), 8)
     first = occluders_of(subject, sample, tmp_path / "scores", ["mean"])["mean"]
     monkeypatch.setattr("respcam.stages.subject.SAVE_EVERY_S", 0)
-    asked, answer = [], Subject.log_odds
+    asked, answer = [], Subject.log_odds_of
 
-    def interrupted(self, pictures):
-        asked.append(len(pictures))
+    def interrupted(self, occlusion, is_gone):
+        asked.append(is_gone)
         if len(asked) == 2:
             raise KeyboardInterrupt
-        return answer(self, pictures)
+        return answer(self, occlusion, is_gone)
 
-    monkeypatch.setattr(Subject, "log_odds", interrupted)
+    monkeypatch.setattr(Subject, "log_odds_of", interrupted)
     with pytest.raises(KeyboardInterrupt):
         first.score([frozenset({0}), frozenset({1})], np.arange(8), "")
     again = occluders_of(subject, sample, tmp_path / "scores", ["mean"])["mean"]

@@ -18,7 +18,7 @@ from respcam.artifact import Artifact
 from respcam.bands import HzGroups, group_of_band, kept_bands
 from respcam.metrics import BootstrapSettings, weights_and_resamples
 from respcam.model import stages
-from respcam.occlusion import FILLS, fill_of, log_odds, occlude
+from respcam.occlusion import FILLS, Occlusion, fill_of, log_odds
 from respcam.patches import PatchSettings
 from respcam.stages.explain import ExplainSettings, patch_table
 from respcam.stages.features import FrameStore
@@ -151,13 +151,30 @@ class Subject:
     def batches(self, pictures: np.ndarray) -> Iterable[torch.Tensor]:
         """Scaled pictures on the device."""
         for own in np.array_split(pictures, -(-len(pictures) // self.explained.batch_patches)):
-            yield self.scaler(self.fabric.to_device(torch.from_numpy(np.ascontiguousarray(own))))
+            yield self.scaled(own)
+
+    def scaled(self, pictures: np.ndarray) -> torch.Tensor:
+        """Scale pictures on the device."""
+        return self.scaler(self.fabric.to_device(torch.from_numpy(np.ascontiguousarray(pictures))))
 
     @torch.inference_mode()
     def log_odds(self, pictures: np.ndarray) -> np.ndarray:
         """Score pictures, in the precision of training: float64 [shape=(patch, class)]."""
         with self.fabric.autocast():
             scores = torch.cat([self.model(batch) for batch in self.batches(pictures)])
+        return log_odds(scores.double()).cpu().numpy()
+
+    @torch.inference_mode()
+    def occlusion(self, pictures: np.ndarray, fill: np.ndarray) -> Occlusion:
+        """Prepare to take bands of some pictures away."""
+        with self.fabric.autocast():
+            return Occlusion(self.model, self.scaled(pictures), self.scaled(fill))
+
+    @torch.inference_mode()
+    def log_odds_of(self, occlusion: Occlusion, is_gone: np.ndarray) -> np.ndarray:
+        """Score pictures without some bands, in the precision of training: float64 [shape=(patch, class)]."""
+        with self.fabric.autocast():
+            scores = occlusion.scores(is_gone)
         return log_odds(scores.double()).cpu().numpy()
 
     def choices(self) -> list[tuple[str, list[str]]]:
@@ -237,13 +254,18 @@ class Occluder:
                 todo.append(gone)
         present = np.array(self.subject.present)
         saved = time.monotonic()
-        for gone in tqdm(todo, desc=progress, unit="condition", leave=False):
-            is_gone = np.isin(self.subject.group, present[sorted(gone)])
-            hidden = occlude(self.pictures[rows], self.fill[rows], is_gone)
-            self.known[gone][rows] = self.subject.log_odds(hidden)
-            if time.monotonic() - saved > SAVE_EVERY_S:
-                self._save()
-                saved = time.monotonic()
+        bar = tqdm(total=len(todo) * len(rows), desc=progress, unit="patch", leave=False)
+        for own in np.array_split(rows, -(-len(rows) // self.subject.explained.batch_patches)) if todo else ():
+            occlusion = self.subject.occlusion(self.pictures[own], self.fill[own])
+            for gone in todo:
+                if np.isnan(self.known[gone][own]).any():
+                    is_gone = np.isin(self.subject.group, present[sorted(gone)])
+                    self.known[gone][own] = self.subject.log_odds_of(occlusion, is_gone)
+                bar.update(len(own))
+                if time.monotonic() - saved > SAVE_EVERY_S:
+                    self._save()
+                    saved = time.monotonic()
+        bar.close()
         if todo:
             self._save()
 

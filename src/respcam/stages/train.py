@@ -28,7 +28,7 @@ from respcam.training import Scaler, Training, Units
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass(frozen=True)
