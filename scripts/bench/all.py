@@ -1,0 +1,45 @@
+"""Every benchmark of speed in one run: python scripts/bench/all.py [--rounds 7] [--skip growth]
+
+Options go on to each. With a data set (dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious)
+the works that read recordings read those; else sounds are made. growth with 100 hours takes about 20 minutes and
+35 GB of disk: --skip growth leaves it out. Training to a given accuracy is longer still and has a command of its
+own, time_to_auroc.py.
+"""
+
+import cam
+import extraction
+import front_end
+import growth
+import measure
+import occlusion
+import start_up
+import training
+
+BENCHES = {
+    "start_up": start_up,
+    "front_end": front_end,
+    "extraction": extraction,
+    "training": training,
+    "cam": cam,
+    "occlusion": occlusion,
+    "growth": growth,
+}
+
+
+def main() -> None:
+    parser = measure.parser(__doc__)
+    parser.add_argument("--skip", nargs="+", default=[], choices=list(BENCHES))
+    parser.add_argument("--hours", type=float, nargs="+", default=[1, 10, 100], help="of growth")
+    parser.add_argument("--patches", type=int, default=480, help="of occlusion")
+    arguments = parser.parse_args()
+    where = measure.machine()
+    rows = []
+    for name, bench in BENCHES.items():
+        if name not in arguments.skip:
+            measure.say(f"bench: {name}")
+            rows += bench.rows(arguments)
+    measure.write("all", rows, where)
+
+
+if __name__ == "__main__":
+    main()

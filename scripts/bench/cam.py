@@ -1,0 +1,69 @@
+"""Grad-CAM against plain inference, pytorch-grad-cam and captum, on the same network and patches.
+
+python scripts/bench/cam.py [model=timm model.name=resnet18 ...]
+
+The network has random weights, which cost the same as trained ones, and the heat is taken from its last stage.
+Pictures are noise. All works end at the resolution of the layer, but for pytorch-grad-cam, which always resizes and
+scales.
+"""
+
+import argparse
+import functools
+
+import measure
+import torch
+from captum.attr import LayerGradCam
+from pytorch_grad_cam import GradCAM
+from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
+
+from configured import composed
+from respcam.cam import heat_maps, heat_maps_per_class
+from respcam.model import build, stages
+
+BATCHES = (1, 32, 256)
+N_CLASSES = 2
+
+
+def rows(arguments: argparse.Namespace) -> list[measure.Row]:
+    settings = composed(arguments.overrides).trained
+    torch.set_num_threads(settings.training.threads)
+    torch.manual_seed(0)
+    model = build(settings.model, N_CLASSES).to(memory_format=torch.channels_last).eval()
+    layer = stages(model)[-1]
+    module = dict(model.named_modules())[layer]
+    captum = LayerGradCam(model, module)
+    found = []
+    for n in BATCHES:
+        pictures = torch.randn(n, 1, 64, settings.patches.length_frames)
+        target = torch.ones(n, dtype=torch.int64)
+        with GradCAM(model, [module]) as library:
+            works = {
+                "inference": functools.partial(infer, model, pictures),
+                "one class": lambda p=pictures, t=target: heat_maps(model, p, [layer], ["grad_cam"], t),
+                "all classes": lambda p=pictures: heat_maps_per_class(model, p, [layer], ["grad_cam"]),
+                "captum": lambda p=pictures, t=target: captum.attribute(p, t, relu_attributions=True),
+                "pytorch-grad-cam": lambda p=pictures, lib=library: lib(p, [ClassifierOutputTarget(1)] * len(p)),
+            }
+            seconds = measure.alternate(works, arguments.rounds)
+        on = f"{n} patches, {settings.model.name}, {settings.training.threads} threads"
+        own = seconds["one class"]
+        found += [
+            measure.ratio("Grad-CAM", "one class over inference", on, own, seconds["inference"], "<= 1.15"),
+            measure.ratio(
+                "Grad-CAM", "all classes over inference", on, seconds["all classes"], seconds["inference"], "<= 1.5"
+            ),
+            measure.ratio(
+                "Grad-CAM", "speed against pytorch-grad-cam", on, seconds["pytorch-grad-cam"], own, ">= 1.8"
+            ),
+            measure.ratio("Grad-CAM", "speed against captum", on, seconds["captum"], own, ">= 1"),
+        ]
+    return found
+
+
+@torch.no_grad()
+def infer(model: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
+    return model(pictures)
+
+
+if __name__ == "__main__":
+    measure.main("cam", rows, measure.parser(__doc__).parse_args())

@@ -1,0 +1,58 @@
+"""All recordings of a data set to log-mel frames, on one process and on every core.
+
+python scripts/bench/extraction.py [dataset=sprsound2022 dataset.root=DIR dataset.missing=skip]
+
+The stages resample and features as a run has them: with their files on disk and the start of worker processes. The
+recordings come from memory after the first round, which is not counted.
+"""
+
+import argparse
+import os
+import tempfile
+from pathlib import Path
+
+import generated
+import measure
+import pandas as pd
+from joblib.externals.loky import get_reusable_executor
+from threadpoolctl import threadpool_limits
+
+from configured import composed
+from respcam.stages import features, resample
+from respcam.stages.dataset import open_dataset
+
+HOURS = 7
+
+
+def rows(arguments: argparse.Namespace) -> list[measure.Row]:
+    n_cores = os.cpu_count() or 1
+    settings = composed(arguments.overrides)
+    with measure.scratch() as folder, threadpool_limits(1):
+        if arguments.overrides:
+            source = open_dataset(settings.dataset, settings.store, settings.workers)
+        else:
+            source = generated.source(Path(folder) / "audio", HOURS)
+
+        def extract(n_processes: int) -> float:
+            with tempfile.TemporaryDirectory(dir=folder) as store:
+                resampled = resample.plan(Path(store), source, settings.audio)
+                resample.run(resampled, source, settings.audio, n_processes)
+                framed = features.plan(Path(store), resampled, settings.front_end)
+                features.run(framed, resampled, settings.front_end, n_processes)
+                recordings = pd.read_csv(resampled.folder / "recordings.csv")
+                if n_processes > 1:
+                    get_reusable_executor().shutdown()  # the next round starts its processes itself
+            return float((recordings["source_samples"] / recordings["source_rate_hz"]).sum() / 3600)
+
+        hours = extract(n_cores)
+        seconds = measure.alternate({"one": lambda: extract(1), "all": lambda: extract(n_cores)}, arguments.rounds)
+    on = f"{hours:.1f} h, {source.name}"
+    return [
+        measure.spread("extraction", "one process", on, seconds["one"], "s"),
+        measure.spread("extraction", f"{n_cores} processes", on, seconds["all"], "s", "<= 30"),
+        measure.ratio("extraction", f"one process over {n_cores}", on, seconds["one"], seconds["all"], ">= 1.8"),
+    ]
+
+
+if __name__ == "__main__":
+    measure.main("extraction", rows, measure.parser(__doc__).parse_args())

@@ -1,0 +1,41 @@
+"""Hours of made-up recordings that take the disk space of a few seconds, for benchmarks of scale."""
+
+from pathlib import Path
+
+import measure
+import pandas as pd
+
+from respcam.artifact import file_sha256
+from respcam.stages.dataset import Source
+
+FILE_S = 10
+RATE_HZ = 8_000
+N_SOUNDS = 40
+PER_PATIENT = 8
+
+
+def source(folder: Path, hours: float) -> Source:
+    """Make recordings of noise, most of them links to the same few files; half of the patients have the sign."""
+    folder.mkdir(parents=True, exist_ok=True)
+    sounds = [measure.noise_file(folder, FILE_S, RATE_HZ, seed) for seed in range(N_SOUNDS)]
+    digests = [file_sha256(path) for path in sounds]
+    rows = []
+    for number in range(max(N_SOUNDS, round(hours * 3600 / FILE_S))):
+        patient, sound = number // PER_PATIENT, number % N_SOUNDS
+        path = folder / f"r{number:06d}.wav"
+        path.hardlink_to(sounds[sound])
+        rows.append(
+            {
+                "recording_id": path.stem,
+                "path": path.name,
+                "sha256": digests[sound],
+                "sample_rate_hz": str(RATE_HZ),
+                "n_samples": str(FILE_S * RATE_HZ),
+                "patient_id": f"p{patient:05d}",
+                "label": ("wheeze", "normal")[patient % 2],
+                "split": "test" if patient % 5 == 0 else "train",
+            }
+        )
+    recordings = pd.DataFrame(rows)
+    found = recordings.set_index("recording_id")["sha256"].rename("found")
+    return Source(f"{hours:g} h of noise", folder, recordings, None, [], found)

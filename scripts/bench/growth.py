@@ -1,0 +1,118 @@
+"""How time and memory grow with the corpus: 1, 10 and 100 hours of generated audio through four stages.
+
+python scripts/bench/growth.py [--hours 1 10 100]
+
+Each size runs in a process of its own on one core's worth of workers, training for one epoch, after a small corpus
+that warms imports up. Memory is what the process holds by itself (anonymous pages, sampled ten times a second): pages
+of mapped files can be given back at any time and are not counted. 100 hours need 35 GB of disk for a while.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import generated
+import measure
+from threadpoolctl import threadpool_limits
+
+from configured import composed
+from respcam.stages import explain, features, resample, train
+
+WARM_UP_HOURS = 0.2
+OVERRIDES = ["task=adventitious", "training.epochs=1", "bootstrap.n_resamples=200"]
+STAGES = ("resample", "features", "train", "explain")
+FLAT = {"resample", "features", "explain"}
+
+
+def rows(arguments: argparse.Namespace) -> list[measure.Row]:
+    found: dict[float, dict[str, dict[str, float]]] = {}
+    for hours in arguments.hours:
+        measure.say(f"growth: {hours:g} h")
+        command = [sys.executable, __file__, "--one", f"{hours}", *arguments.overrides]
+        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        found[hours] = json.loads(output.splitlines()[-1])
+    on = f"{', '.join(f'{hours:g}' for hours in arguments.hours)} h of noise, one worker"
+    table = []
+    for stage in STAGES:
+        per_hour = [found[hours][stage]["seconds"] / hours for hours in arguments.hours]
+        memory = [found[hours][stage]["peak_mb"] for hours in arguments.hours]
+        table += [
+            measure.spread("growth", f"{stage}: time per hour", on, per_hour, "s"),
+            measure.spread("growth", f"{stage}: most to least", on, [max(per_hour) / min(per_hour)], "x", "<= 1.15"),
+            measure.spread("growth", f"{stage}: memory", on, memory, "MB"),
+            measure.spread(
+                "growth", f"{stage}: memory at {max(arguments.hours):g} h over {min(arguments.hours):g} h", on,
+                [memory[-1] / memory[0]], "x", "<= 1.2" if stage in FLAT else "",
+            ),
+        ]  # fmt: skip
+    return table
+
+
+def one(hours: float, overrides: list[str]) -> dict[str, dict[str, float]]:
+    """Seconds and peak memory of each stage."""
+    with measure.scratch() as folder, threadpool_limits(1):
+        stages_of(WARM_UP_HOURS, overrides, Path(folder) / "warm-up")
+        return stages_of(hours, overrides, Path(folder) / "own")
+
+
+def stages_of(hours: float, overrides: list[str], folder: Path) -> dict[str, dict[str, float]]:
+    own = composed([*OVERRIDES, *overrides])
+    source, store, trained = generated.source(folder / "audio", hours), folder / "store", own.trained
+    resampled = resample.plan(store, source, own.audio)
+    framed = features.plan(store, resampled, own.front_end)
+    model = train.plan(store, framed, source, trained, own.seed)
+    explained = explain.plan(store, model, own.explain)
+    found = {}
+    found["resample"] = watched(lambda: resample.run(resampled, source, own.audio, 1))
+    found["features"] = watched(lambda: features.run(framed, resampled, own.front_end, 1))
+    for path in (resampled.folder / "audio").iterdir():
+        path.unlink()
+    found["train"] = watched(lambda: train.run(model, framed, source, own.front_end, trained, own.device))
+    found["explain"] = watched(
+        lambda: explain.run(explained, model, framed, own.front_end, trained, own.explain, own.device)
+    )
+    return found
+
+
+def watched(work: Callable[[], object]) -> dict[str, float]:
+    peak_mb, is_done = [anonymous_mb()], threading.Event()
+
+    def watch() -> None:
+        while not is_done.wait(0.1):
+            peak_mb.append(anonymous_mb())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    try:
+        work()
+    finally:
+        seconds = time.perf_counter() - start
+        is_done.set()
+        watcher.join()
+    return {"seconds": seconds, "peak_mb": max(peak_mb)}
+
+
+def anonymous_mb() -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return float(next(line for line in lines if line.startswith("RssAnon")).split()[1]) / 1024
+
+
+def main() -> None:
+    parser = measure.parser(__doc__)
+    parser.add_argument("--hours", type=float, nargs="+", default=[1, 10, 100])
+    parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        print(json.dumps(one(arguments.one, arguments.overrides)))
+    else:
+        measure.main("growth", rows, arguments)
+
+
+if __name__ == "__main__":
+    main()

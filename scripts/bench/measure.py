@@ -1,0 +1,193 @@
+"""What every benchmark shares: alternating runs, medians of ratios, the table and its JSON."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile as sf
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+PACKAGES = ("respcam", "torch", "torchaudio", "numpy", "scipy", "soundfile", "soxr", "librosa", "captum", "grad-cam")
+OUTPUT = Path("outputs/bench")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of a benchmark.
+
+    Attributes
+    ----------
+    bench, what, on : str
+        Benchmark, what is compared, on what input.
+    figure : float
+        Median over the rounds.
+    low, high : float
+        Least and largest round.
+    unit : str
+        ``x`` for a ratio.
+    limit : str
+        Such as ``<= 1.15``; blank where the figure is for information.
+    """
+
+    bench: str
+    what: str
+    on: str
+    figure: float
+    low: float
+    high: float
+    unit: str = "x"
+    limit: str = ""
+
+    @property
+    def is_met(self) -> bool | None:
+        """Whether the figure keeps its limit; None where it has none."""
+        if not self.limit:
+            return None
+        sign, bound = self.limit.split()
+        return self.figure <= float(bound) if sign == "<=" else self.figure >= float(bound)
+
+
+def alternate(
+    works: dict[str, Callable[[], object]], rounds: int, per_round_s: float = 0.2
+) -> dict[str, list[float]]:
+    """Time works in turn, so that a machine that slows down slows all of them.
+
+    Parameters
+    ----------
+    works : dict of str to callable
+    rounds : int
+        Counted rounds, after one that is not.
+    per_round_s : float
+        A work shorter than this is repeated within a round, up to about this time.
+
+    Returns
+    -------
+    dict of str to list of float
+        Seconds per call, one for each round.
+    """
+    repeats = {name: max(1, int(per_round_s / max(_seconds(work), 1e-6))) for name, work in works.items()}
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for number in range(rounds):
+        names = list(works)
+        for name in names if number % 2 else reversed(names):
+            work, n = works[name], repeats[name]
+            start = time.perf_counter()
+            for _ in range(n):
+                work()
+            found[name].append((time.perf_counter() - start) / n)
+    return found
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    work()
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def ratio(bench: str, what: str, on: str, upper: Sequence[float], lower: Sequence[float], limit: str = "") -> Row:
+    """Quotient of two works, round by round."""
+    return spread(bench, what, on, [one / other for one, other in zip(upper, lower, strict=True)], limit=limit)
+
+
+def spread(bench: str, what: str, on: str, values: Sequence[float], unit: str = "x", limit: str = "") -> Row:
+    """Median, least and largest of some values."""
+    return Row(bench, what, on, statistics.median(values), min(values), max(values), unit, limit)
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were taken on."""
+    names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
+    versions = {}
+    for name in PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "absent"
+    return {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "load_before": round(os.getloadavg()[0], 2),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "versions": versions,
+        "when": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _lines(path: str) -> list[str]:
+    return Path(path).read_text().splitlines() if Path(path).is_file() else []
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows as aligned text."""
+    cells = [("bench", "what", "on", "median", "rounds", "limit", "")]
+    for row in rows:
+        met = {True: "met", False: "MISSED", None: ""}[row.is_met]
+        unit = "" if row.unit == "x" else f" {row.unit}"
+        cells.append(
+            (row.bench, row.what, row.on, f"{row.figure:.3g}{unit}", f"{row.low:.3g}-{row.high:.3g}", row.limit, met)
+        )
+    widths = [max(len(line[column]) for line in cells) for column in range(7)]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def parser(doc: str | None) -> argparse.ArgumentParser:
+    """Options that every benchmark takes."""
+    own = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    own.add_argument("--rounds", type=int, default=7, help="counted rounds")
+    own.add_argument(
+        "overrides", nargs="*", help="as for run.py, such as dataset=sprsound2022 dataset.root=DIR; else synthetic"
+    )
+    return own
+
+
+def main(name: str, rows: Callable[[argparse.Namespace], list[Row]], arguments: argparse.Namespace) -> None:
+    """Run one benchmark, print its table and write its JSON."""
+    write(name, rows(arguments), machine())
+
+
+def write(name: str, rows: Sequence[Row], where: dict[str, Any]) -> None:
+    """Print the table of some rows and write them as JSON."""
+    print(f"{where['processor']}, {where['cores']} cores, load {where['load_before']} before the start")
+    print(", ".join(f"{package} {number}" for package, number in where["versions"].items()))
+    print(table(rows))
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    path = OUTPUT / f"{name}.json"
+    plain = [{**asdict(row), "is_met": row.is_met} for row in rows]
+    path.write_text(json.dumps({"machine": where, "rows": plain}, indent=2) + "\n")
+    print(path)
+
+
+def say(text: str) -> None:
+    """Report progress."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def noise_file(folder: Path, seconds: float, rate_hz: int, seed: int = 0) -> Path:
+    """Write 16-bit mono noise."""
+    path = folder / f"noise_{rate_hz}_{seed}.wav"
+    sound = 0.1 * np.random.default_rng(seed).standard_normal(int(seconds * rate_hz))
+    sf.write(path, sound, rate_hz, subtype="PCM_16")
+    return path
+
+
+def scratch() -> tempfile.TemporaryDirectory:
+    """Make a folder beside the output, on the disk that a user's results would lie on."""
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=OUTPUT)
