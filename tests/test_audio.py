@@ -35,6 +35,13 @@ def test_every_width_and_channel_count_is_read(write_sound, tone, name, subtype,
     assert np.corrcoef(found[:n], wave[:n])[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT"])
+def test_samples_are_those_of_libsndfile_to_the_bit(write_sound, noise, subtype):
+    noise[:2] = [-1.0, 0.999]
+    path = write_sound("a.wav", noise, subtype=subtype)
+    np.testing.assert_array_equal(read_mono(path)[0], sf.read(path, dtype="float32")[0])
+
+
 def test_channels_are_averaged(write_sound, tone):
     wave = tone(200)
     found, _ = read_mono(write_sound("a.wav", np.stack([wave, 0 * wave], axis=1), subtype="FLOAT"))

@@ -1,8 +1,8 @@
 """Every benchmark of speed in one run: python scripts/bench/all.py [--rounds 7] [--skip growth]
 
 Options go on to each. With a data set (dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious)
-the works that read recordings read those; else sounds are made. growth with 100 hours takes about 20 minutes and
-35 GB of disk: --skip growth leaves it out. Training to a given accuracy is longer still and has a command of its
+the works that read recordings read those; else sounds are made. growth with 100 hours writes 32 GB:
+--skip growth leaves it out. Training to a given accuracy is longer still and has a command of its
 own, time_to_auroc.py.
 """
 
@@ -37,7 +37,9 @@ def main() -> None:
     for name, bench in BENCHES.items():
         if name not in arguments.skip:
             measure.say(f"bench: {name}")
-            rows += bench.rows(arguments)
+            own = bench.rows(arguments)
+            measure.write(name, own, where)  # what was measured stays, whatever comes after
+            rows += own
     measure.write("all", rows, where)
 
 

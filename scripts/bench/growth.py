@@ -4,7 +4,7 @@ python scripts/bench/growth.py [--hours 1 10 100]
 
 Each size runs in a process of its own on one core's worth of workers, training for one epoch, after a small corpus
 that warms imports up. Memory is what the process holds by itself (anonymous pages, sampled ten times a second): pages
-of mapped files can be given back at any time and are not counted. 100 hours need 35 GB of disk for a while.
+of mapped files can be given back at any time and are not counted. 100 hours need 32 GB of disk for a while.
 """
 
 import argparse

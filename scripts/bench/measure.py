@@ -13,10 +13,16 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import soundfile as sf
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from respcam.stages.features import FrameStore
+    from respcam.stages.pipeline import RunSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -185,6 +191,20 @@ def noise_file(folder: Path, seconds: float, rate_hz: int, seed: int = 0) -> Pat
     sound = 0.1 * np.random.default_rng(seed).standard_normal(int(seconds * rate_hz))
     sf.write(path, sound, rate_hz, subtype="PCM_16")
     return path
+
+
+def units_of(settings: "RunSettings") -> "tuple[FrameStore, pd.DataFrame, list[str]]":
+    """Frames, units and class names of a data set, which is resampled and framed where it is not yet."""
+    from respcam.stages import train
+    from respcam.stages.features import FrameStore
+    from respcam.stages.pipeline import Pipeline
+
+    pipeline = Pipeline(settings)
+    for stage in ("resample", "features"):
+        pipeline.run(stage)
+    store = FrameStore.open(pipeline.artifacts["features"].folder, settings.front_end)
+    units, class_names, _, _ = train.prepare_units(pipeline.source, store, settings.trained)
+    return store, units, class_names
 
 
 def scratch() -> tempfile.TemporaryDirectory:

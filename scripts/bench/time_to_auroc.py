@@ -18,8 +18,6 @@ from configured import composed
 from respcam import training
 from respcam.model import build
 from respcam.stages import train
-from respcam.stages.features import FrameStore
-from respcam.stages.pipeline import Pipeline
 from respcam.training import Scaler
 
 
@@ -47,12 +45,8 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
 def trained(arguments: argparse.Namespace, overrides: list[str]) -> dict[str, float]:
     """Seconds to the AUROC that is asked for, and the AUROC of the epoch that would be kept."""
     settings = composed(overrides)
-    pipeline = Pipeline(settings)
-    for stage in ("resample", "features"):
-        pipeline.run(stage)
     own = settings.trained
-    store = FrameStore.open(pipeline.artifacts["features"].folder, settings.front_end)
-    units, class_names, _, _ = train.prepare_units(pipeline.source, store, own)
+    store, units, class_names = measure.units_of(settings)
     parts = {part: train.load_units(store, units[units["side"] == part], own) for part in ("train", "validation")}
     fabric = training.make_fabric(settings.device, own.training.precision, own.training.threads)
     with measure.scratch() as folder:

@@ -21,8 +21,6 @@ from configured import composed
 from respcam import training
 from respcam.model import build
 from respcam.stages import train
-from respcam.stages.features import FrameStore
-from respcam.stages.pipeline import Pipeline
 from respcam.training import Scaler, Units, make_fabric
 
 STEPS = 12
@@ -30,12 +28,8 @@ STEPS = 12
 
 def rows(arguments: argparse.Namespace) -> list[measure.Row]:
     settings = composed([*(arguments.overrides or ["training=quick", "training.batch_units=32"]), "seed=0"])
-    pipeline = Pipeline(settings)
-    for stage in ("resample", "features"):
-        pipeline.run(stage)
     own = settings.trained
-    store = FrameStore.open(pipeline.artifacts["features"].folder, settings.front_end)
-    units, class_names, _, _ = train.prepare_units(pipeline.source, store, own)
+    store, units, class_names = measure.units_of(settings)
     some = units[units["side"] == "train"]
     some = some.sample(min(len(some), STEPS * own.training.batch_units), random_state=0)
     data = train.load_units(store, some, own)

@@ -156,7 +156,7 @@ def peak(waveform: np.ndarray) -> float:
 
 def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
     """Write mono 32-bit float WAV: exact, and nothing above full scale is clipped."""
-    from scipy.io import wavfile  # twice as fast as libsndfile, which looks for the peak first
+    from scipy.io import wavfile  # faster than libsndfile, which looks for the peak first
 
     partial = path.with_name(f".{path.name}.partial")
     wavfile.write(partial, sample_rate_hz, waveform)

@@ -129,14 +129,20 @@ def test_occlusion_of_everything_costs_everything(finished):
     assert above["fall"].abs().max() < 0.1  # the plant is at 890 Hz
 
 
-def test_occlusion_goes_on_where_it_was(finished, tmp_path):
-    pipeline = Pipeline(settings_in(finished[0]))
+def examined(folder):
+    """The trained model of a finished run and eight of its test patches."""
+    pipeline = Pipeline(settings_in(folder))
     own, of = pipeline.settings, pipeline.artifacts
     store = FrameStore.open(of["features"].folder, own.front_end)
     subject = Subject.load(
         of["train"], store, own.trained, own.explain, own.trust, own.hz_groups, BOOTSTRAP, own.device
     )
     sample = draw(subject, chosen_units(of["train"].folder, None), 8)
+    return subject, sample
+
+
+def test_occlusion_goes_on_where_it_was(finished, tmp_path):
+    subject, sample = examined(finished[0])
     rows, gone = np.arange(8), [frozenset({0}), frozenset({1, 2})]
     first = occluders_of(subject, sample, tmp_path / "scores", ["mean"])["mean"]
     first.score(gone, rows, "")
@@ -148,13 +154,7 @@ def test_occlusion_goes_on_where_it_was(finished, tmp_path):
 
 
 def test_scores_are_kept_while_occlusion_is_under_way(finished, tmp_path, monkeypatch):
-    pipeline = Pipeline(settings_in(finished[0]))
-    own, of = pipeline.settings, pipeline.artifacts
-    store = FrameStore.open(of["features"].folder, own.front_end)
-    subject = Subject.load(
-        of["train"], store, own.trained, own.explain, own.trust, own.hz_groups, BOOTSTRAP, own.device
-    )
-    sample = draw(subject, chosen_units(of["train"].folder, None), 8)
+    subject, sample = examined(finished[0])
     first = occluders_of(subject, sample, tmp_path / "scores", ["mean"])["mean"]
     monkeypatch.setattr("respcam.stages.subject.SAVE_EVERY_S", 0)
     asked, answer = [], Subject.log_odds_of
