@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from conftest import PROJECT
 
@@ -19,6 +20,14 @@ def test_a_limit_is_held_against_the_median():
     assert not measure.ratio("b", "what", "on", [3.0], [1.0], "<= 2").is_met
     assert measure.ratio("b", "what", "on", [3.0], [1.0], ">= 2").is_met
     assert measure.ratio("b", "what", "on", [3.0], [1.0]).is_met is None
+
+
+def test_numpy_figures_are_written_like_any_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    row = measure.spread("b", "what", "on", list(np.array([0.1, 0.3])), limit=">= 0.1")
+    measure.write("own", [row], measure.machine())
+    assert json.loads((tmp_path / "outputs/bench/own.json").read_text())["rows"][0]["is_met"] is True
+    assert "met" in capsys.readouterr().out
 
 
 def test_works_take_turns():

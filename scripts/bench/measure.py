@@ -111,7 +111,7 @@ def ratio(bench: str, what: str, on: str, upper: Sequence[float], lower: Sequenc
 
 def spread(bench: str, what: str, on: str, values: Sequence[float], unit: str = "x", limit: str = "") -> Row:
     """Median, least and largest of some values."""
-    return Row(bench, what, on, statistics.median(values), min(values), max(values), unit, limit)
+    return Row(bench, what, on, float(statistics.median(values)), float(min(values)), float(max(values)), unit, limit)
 
 
 def machine() -> dict[str, Any]:
