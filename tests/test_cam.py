@@ -280,11 +280,14 @@ def test_heat_is_resized_like_the_picture():
 
 def test_heat_of_band_cnn_is_its_class_activation_map():
     model = BandCNN(3).eval()
+    model.norm.running_mean.uniform_(-1, 1)
+    model.norm.running_var.uniform_(0.25, 4)
     caught = []
     model.blocks.register_forward_hook(lambda m, i, o: caught.append(o))
     heat = grad_cam(model, "blocks.3", torch.randn(4, 1, 64, 96), 2).heat
     maps = caught[0].detach()
-    expected = functional.relu(torch.einsum("k,pkrc->prc", model.head.weight[2], maps))
+    weight = model.head.weight[2] / (model.norm.running_var + model.norm.eps).sqrt()
+    expected = functional.relu(torch.einsum("k,pkrc->prc", weight, maps))
     np.testing.assert_allclose(heat, expected.detach() * 3 / maps[0, 0].numel(), atol=1e-6)
 
 

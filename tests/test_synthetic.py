@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.signal import butter, sosfilt, sosfiltfilt
+from sklearn.metrics import roc_auc_score
 
 from respcam.audio import AudioSettings, resample
 from respcam.front_end import FrontEnd, LogMel, band_edges_hz
@@ -29,6 +30,14 @@ def test_the_loudest_band_is_not_the_plant():
     centre = band_edges_hz(FrontEnd())[:, 1]
     for patients in (range(0, 40, 2), range(1, 40, 2)):
         assert abs(centre[mean_log_mel(settings, patients).argmax()] - settings.hum_hz) < 60
+
+
+def test_the_level_of_the_hum_does_not_tell_the_class():
+    settings = Synthetic(snr_db=6, n_patients=200, recordings_per_patient=1)
+    centre = band_edges_hz(FrontEnd())[:, 1]
+    hum = np.abs(centre - settings.hum_hz) < 40
+    levels = np.array([mean_log_mel(settings, [patient])[hum].mean() for patient in range(200)])
+    assert 0.4 < roc_auc_score(np.arange(200) % 2, levels) < 0.6
 
 
 def test_sounds_are_repeatable_and_differ():

@@ -47,6 +47,16 @@ def test_a_difference_is_learnt(tmp_path):
     np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
 
 
+def test_the_network_returned_is_normalised_by_its_own_statistics(tmp_path):
+    model, _ = train(tmp_path)
+    units, found = make_units(), []
+    model.norm.register_forward_hook(lambda module, before, after: found.append(after))
+    predict(model, units, Scaler.fit(units), "mean", make_fabric("cpu"))
+    mean, std = torch.cat(found).mean(dim=0), torch.cat(found).std(dim=0)
+    assert mean.square().mean() < 0.2**2
+    assert 0.8 < std.median() < 1.2
+
+
 def weights_of(model):
     return torch.cat([tensor.flatten().double() for tensor in model.state_dict().values()])
 

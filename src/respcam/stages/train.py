@@ -28,7 +28,7 @@ from respcam.training import Scaler, Training, Units
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 @dataclass(frozen=True)
