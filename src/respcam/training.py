@@ -1,6 +1,7 @@
 """Training on units made of patches, and scoring them."""
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 POOLINGS = ("mean", "max", "logsumexp")
 BALANCES = ("weights", "sampler", "none")
-NORM_BATCHES = 16  # that the statistics of the averaged network are taken from
+NORM_SHARE, NORM_UNITS = 1 / 8, 64  # of the units, and at least: for the averaged network's statistics
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 
 
@@ -359,6 +360,7 @@ def fit(
     if settings.balance == "weights":
         class_weight = torch.from_numpy(1 / (n_classes * np.maximum(frequency, 1e-9))).float()
     criterion = nn.CrossEntropyLoss(weight=class_weight.to(fabric.device), label_smoothing=settings.label_smoothing)
+    n_norm_batches = math.ceil(max(len(train) * NORM_SHARE, NORM_UNITS) / settings.batch_units)
     bar = tqdm(total=settings.epochs, initial=state["epoch"], desc="train", unit="epoch")
     while state["epoch"] < settings.epochs and not _is_stale(state["history"], settings.patience):
         epoch = state["epoch"]
@@ -367,7 +369,7 @@ def fit(
         train_loss = run_epoch(model, averaged, optimizer, criterion, loader, scaler, settings, epoch, fabric)
         with fabric.autocast():
             # averaged weights have statistics of their own, which no average of those along the way is
-            update_bn(_pictures(islice(loader, NORM_BATCHES), scaler), averaged.module)
+            update_bn(_pictures(islice(loader, n_norm_batches), scaler), averaged.module)
             probability = predict(averaged.module, validation, scaler, settings.pooling, fabric)
         row = {
             "epoch": epoch + 1,
