@@ -23,6 +23,7 @@ def grad_cam(model, layer, pictures, target=None):
 
 ARCHITECTURES = {
     "band_cnn": (lambda: BandCNN(4), "blocks.2"),
+    "band_cnn_last": (lambda: BandCNN(4), "blocks.3"),
     "resnet18": (lambda: timm.create_model("resnet18", in_chans=1, num_classes=4), "layer3"),
     "densenet": (lambda: timm.create_model("densenet121", in_chans=1, num_classes=4), "features.denseblock2"),
     "convnext": (lambda: timm.create_model("convnext_atto", in_chans=1, num_classes=4), "stages.2"),
@@ -35,7 +36,7 @@ def case(request):
     make, layer = ARCHITECTURES[request.param]
     model = make().eval()
     for module in model.modules():  # statistics unlike those of a fresh network
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1)
             module.running_var.uniform_(0.5, 2)
     return model, layer, torch.randn(3, 1, 64, 96), torch.tensor([0, 3, 1])

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from respcam.model import BandCNN, stages
+
 
 @dataclass(frozen=True)
 class Method:
@@ -167,11 +169,18 @@ def _heat(
             f"cam: methods {list(methods)}, layers {list(layers)}; expected some of {', '.join(METHODS)}"
         )
     found = []
+    # its mean gradient is known, and Grad-CAM asks for no more
+    is_known = isinstance(model, BandCNN) and list(layers) == stages(model)[-1:] and set(methods) == {"grad_cam"}
     with _in_evaluation(model), torch.no_grad():
-        scores, maps = _forward(model, pictures, list(layers))
+        scores, maps = _forward(model, pictures, list(layers), with_graph=not is_known)
         targets = targets_of(scores)
         for target in targets:
-            gradients = _gradients(scores, target, dict(zip(layers, maps, strict=True)), target is not targets[-1])
+            gradients: Sequence[torch.Tensor]
+            if is_known:
+                gradients = [model.mean_gradient(target, maps[0][0, 0].numel())]  # type: ignore[operator]
+            else:
+                is_last = target is targets[-1]
+                gradients = _gradients(scores, target, dict(zip(layers, maps, strict=True)), not is_last)
             signed = {}
             for layer, own, gradient in zip(layers, maps, gradients, strict=True):
                 own = own.detach()
@@ -182,16 +191,21 @@ def _heat(
                         weights = _ablation_weights(model, pictures, layer, scores, target, own.shape[1])
                     else:
                         weights = _gradient_weights(method, own, gradient)
-                    signed[method, layer] = (weights * own).sum(dim=1)
+                    signed[method, layer] = _weighted_sum(weights, own)
             found.append(HeatMaps(scores.detach(), target, signed))
     return found
 
 
-def _forward(model: nn.Module, pictures: torch.Tensor, layers: list[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Scores and maps, tied together by a graph that begins at the lowest of the layers."""
+def _forward(
+    model: nn.Module, pictures: torch.Tensor, layers: list[str], with_graph: bool
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Scores and maps, tied together by a graph that begins at the lowest of the layers, or by none."""
     caught: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def catch(layer: str, output: torch.Tensor) -> torch.Tensor:
+        if not with_graph:
+            caught[layer].append(output)
+            return output
         if not torch.is_grad_enabled():  # the lowest layer: gradients stop here, and are wanted from here up
             output = output.detach().requires_grad_()
             torch.set_grad_enabled(True)
@@ -216,6 +230,13 @@ def _gradients(
             return torch.autograd.grad(own, list(maps.values()), retain_graph=is_graph_kept)
         except RuntimeError as error:
             raise ValueError(f"layer {', '.join(maps)}: the class score does not depend on it ({error})") from error
+
+
+def _weighted_sum(weights: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Sum of maps over channels: float32 [shape=(patch, row, column)]."""
+    if weights.shape[2:] == (1, 1):
+        return torch.einsum("nk,nkrc->nrc", weights[:, :, 0, 0], maps)  # writes no weighted copy of the maps
+    return (weights * maps).sum(dim=1)
 
 
 def _gradient_weights(method: str, maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

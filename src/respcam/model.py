@@ -102,6 +102,25 @@ class BandCNN(nn.Module):
         pooled = mean.mean(dim=2) + mean.max(dim=2).values + peak.max(dim=2).values
         return self.head(self.dropout(self.norm(pooled)))
 
+    def mean_gradient(self, target: torch.Tensor, n_cells: int) -> torch.Tensor:
+        """Gradient of each patch's class score, averaged over a last map of so many cells.
+
+        Mean, loudest row and peak each hand a channel's gradient on whole, whichever cells they take.
+
+        Parameters
+        ----------
+        target : int64 [shape=(patch,)]
+            Class per patch.
+        n_cells : int
+
+        Returns
+        -------
+        float32 [shape=(patch, channel, 1, 1)]
+            In evaluation mode.
+        """
+        weight = self.head.weight * (self.norm.get_buffer("running_var") + self.norm.eps).rsqrt()
+        return 3 / n_cells * weight[target][:, :, None, None]
+
 
 def _block(n_in: int, n_out: int, kernel: int, stride: tuple[int, int]) -> nn.Sequential:
     convolution = nn.Conv2d(n_in, n_out, kernel, stride=stride, padding=kernel // 2, bias=False)
