@@ -1,11 +1,16 @@
 """Which mel bands are kept, which lie in which group of Hz, and what "above 1500 Hz" means."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from respcam.front_end import FrontEnd
+
 EDGE_RULES = ("lower", "centre", "upper")
+GUIDED = ("coldest_heat", "coldest_occlusion")
+CHOICES = ("ranges", "random", "random_block", *GUIDED)
+HOWS = ("crop", "mask")
 
 
 @dataclass(frozen=True)
@@ -15,21 +20,46 @@ class BandSelection:
     Parameters
     ----------
     name : str
-        Stands in file names and tables.
+        Of the arm in an experiment: stands in file names and tables.
     keep_hz : list of [low, high], optional
         Ranges in Hz, both ends included; None keeps every band.
     rule : str
         Which of a triangle's three frequencies must lie in a range: lower, centre or upper.
         Above 1500 Hz lie 9, 10 or 11 of 64 bands (100-2000 Hz), in this order.
+    choose : str
+        Which bands go: those outside the ranges, or as many others. random scatters them,
+        random_block takes neighbours, coldest_heat and coldest_occlusion ask a model of all bands,
+        made by the same settings, about its validation patients.
+    draw : int
+        Seed of the random choices.
+    gone : list of int, optional
+        Numbers of the bands that go, from 0 at the bottom, instead of any other choice; what
+        coldest_heat and coldest_occlusion find.
+    how : str
+        crop makes the picture smaller, mask leaves its size and blanks the bands.
+    spread_hz : [low, high], optional
+        Spreads all bands of the front end anew over this range, before any choice.
     """
 
     name: str = "all"
     keep_hz: list[Any] | None = None
     rule: str = "centre"
+    choose: str = "ranges"
+    draw: int = 0
+    gone: list[int] | None = None
+    how: str = "crop"
+    spread_hz: list[float] | None = None
 
     def __post_init__(self) -> None:
-        if self.rule not in EDGE_RULES:
-            raise ValueError(f"bands.rule is {self.rule!r}; expected one of {', '.join(EDGE_RULES)}")
+        for name, legal in (("rule", EDGE_RULES), ("choose", CHOICES), ("how", HOWS)):
+            if getattr(self, name) not in legal:
+                raise ValueError(f"bands.{name} is {getattr(self, name)!r}; expected one of {', '.join(legal)}")
+        if self.choose != "ranges" and self.keep_hz is None:
+            raise ValueError(f"bands.choose is {self.choose}; expected bands.keep_hz to say how many bands go")
+        if self.spread_hz is not None and not (
+            len(self.spread_hz) == 2 and 0 <= self.spread_hz[0] < self.spread_hz[1]
+        ):
+            raise ValueError(f"bands.spread_hz is {self.spread_hz}; expected [low, high] in Hz with 0 <= low < high")
         if self.keep_hz is None:
             return
         if not self.keep_hz:
@@ -39,6 +69,30 @@ class BandSelection:
                 raise ValueError(f"bands.keep_hz has {span}; expected [low, high] in Hz with 0 <= low < high")
         # 1500 and 1500.0 are one setting with one digest
         object.__setattr__(self, "keep_hz", [[float(low), float(high)] for low, high in self.keep_hz])
+
+    @property
+    def asks(self) -> str:
+        """What a model of all bands is asked first: heat, occlusion or nothing (blank)."""
+        return self.choose.removeprefix("coldest_") if self.choose in GUIDED and self.gone is None else ""
+
+    @property
+    def words(self) -> str:
+        """What is kept, for a reader."""
+        if self.keep_hz is None:
+            kept = "all"
+        elif self.choose == "ranges":
+            kept = f"{self.keep_hz} Hz by the {self.rule} of the band"
+        else:
+            kept = f"as many as in {self.keep_hz} Hz; those that go: {self.choose.replace('_', ' ')}"
+            if self.gone is not None:
+                kept += f", bands {self.gone}"
+        return kept + (", the others blank" if self.how == "mask" else "")
+
+    def front_end(self, front_end: FrontEnd) -> FrontEnd:
+        """Give a front end the range that its bands are spread over."""
+        if self.spread_hz is None:
+            return front_end
+        return replace(front_end, f_min_hz=self.spread_hz[0], f_max_hz=self.spread_hz[1])
 
 
 @dataclass(frozen=True)
@@ -69,6 +123,11 @@ class HzGroups:
         return len(self.edges_hz) - 1
 
     @property
+    def centres_hz(self) -> list[float]:
+        """Middle of each group."""
+        return [(low + high) / 2 for low, high in zip(self.edges_hz[:-1], self.edges_hz[1:], strict=True)]
+
+    @property
     def names(self) -> list[str]:
         """``low-high`` in Hz, one per group."""
         return [f"{low:g}-{high:g}" for low, high in zip(self.edges_hz[:-1], self.edges_hz[1:], strict=True)]
@@ -93,12 +152,20 @@ def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
     Raises
     ------
     ValueError
-        If no band stays.
+        If no band stays, or a model would have to be asked first.
     """
+    is_kept = np.ones(len(edges_hz), dtype=bool)
+    if selection.gone is not None:
+        if not set(selection.gone) < set(range(len(edges_hz))):
+            raise ValueError(f"bands.gone is {selection.gone}; expected some, not all, of 0 to {len(edges_hz) - 1}")
+        is_kept[selection.gone] = False
+        return is_kept
+    if selection.asks:
+        raise ValueError(f"bands.choose is {selection.choose}, but no model of all bands was asked which to take")
     if selection.keep_hz is None:
-        return np.ones(len(edges_hz), dtype=bool)
+        return is_kept
     position_hz = edges_hz[:, EDGE_RULES.index(selection.rule)]
-    is_kept = np.zeros(len(edges_hz), dtype=bool)
+    is_kept[:] = False
     for low, high in selection.keep_hz:
         is_kept |= (position_hz >= low) & (position_hz <= high)
     if not is_kept.any():
@@ -106,7 +173,42 @@ def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
             f"bands.keep_hz {selection.keep_hz} keeps no band by the {selection.rule} rule; "
             f"the bands lie between {edges_hz[0, 0]:g} and {edges_hz[-1, 2]:g} Hz"
         )
+    n_gone = int((~is_kept).sum())
+    rng = np.random.default_rng(selection.draw)
+    if selection.choose == "random":
+        is_kept = rng.permutation(len(edges_hz)) >= n_gone
+    elif selection.choose == "random_block":
+        place = np.arange(len(edges_hz)) - rng.integers(0, len(edges_hz) - n_gone + 1)
+        is_kept = (place < 0) | (place >= n_gone)
     return is_kept
+
+
+def fed_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
+    """Mark the bands of the picture that a model is fed: all of them where those that go are masked.
+
+    Parameters, returns and errors are those of `kept_bands`.
+    """
+    is_kept = kept_bands(edges_hz, selection)
+    return is_kept if selection.how == "crop" else np.ones_like(is_kept)
+
+
+def coldest(heat: np.ndarray, edges_hz: np.ndarray, selection: BandSelection) -> BandSelection:
+    """Choose as many bands as the ranges of a selection would take away, the coldest ones.
+
+    Parameters
+    ----------
+    heat : float64 [shape=(band,)]
+        Lowest where a band matters least.
+    edges_hz : float64 [shape=(band, 3)]
+    selection : BandSelection
+
+    Returns
+    -------
+    BandSelection
+        That names the bands (`gone`).
+    """
+    n_gone = int((~kept_bands(edges_hz, replace(selection, choose="ranges"))).sum())
+    return replace(selection, gone=sorted(np.argsort(heat, kind="stable")[:n_gone].tolist()))
 
 
 def group_of_band(centre_hz: np.ndarray, groups: HzGroups) -> np.ndarray:

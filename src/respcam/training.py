@@ -109,6 +109,8 @@ class Units(Dataset):
     target : int64 [shape=(unit,)]
     kept : bool [shape=(all bands,)]
         Bands that the model is fed.
+    masked : bool [shape=(all bands,)]
+        Of these, the ones that are blank: at the floor in every frame.
     settings : PatchSettings
     floor : float
         Log-mel of silence, for padding.
@@ -121,18 +123,23 @@ class Units(Dataset):
         kept: np.ndarray,
         settings: PatchSettings,
         floor: float,
+        masked: np.ndarray | None = None,
     ):
         self.frames, self.target, self.settings, self.floor = frames, target, settings, floor
         bands = np.flatnonzero(kept)
         is_one_stretch = np.ptp(bands) + 1 == len(bands)
         self.kept = slice(bands[0], bands[-1] + 1) if is_one_stretch else bands  # a slice copies nothing
+        self.masked = None if masked is None or not masked.any() else masked[bands]
 
     def __len__(self) -> int:
         return len(self.frames)
 
     def of(self, unit: int) -> np.ndarray:
         """Frames of a unit, short ones padded: float32 [shape=(frame, kept band)]."""
-        return padded(np.asarray(self.frames[unit][:, self.kept]), self.settings, self.floor)
+        frames = np.asarray(self.frames[unit][:, self.kept])
+        if self.masked is not None:
+            frames = np.where(self.masked, np.float32(self.floor), frames)
+        return padded(frames, self.settings, self.floor)
 
     def grid(self, unit: int, settings: PatchSettings | None = None) -> np.ndarray:
         """Patches of a unit at the evaluation hop, or another: float32 [shape=(patch, band, frame)]."""

@@ -80,3 +80,10 @@ def run(
         }
         write_atomically(partial / "heat_summary.json", json.dumps(summary, indent=2) + "\n")
     return artifact.folder
+
+
+def ratio_of_bands(artifact: Artifact, normal: str | None) -> np.ndarray:
+    """Heat of each band over even heat, the mean over classes but the normal one: float64 [shape=(band,)]."""
+    heat = pd.read_csv(artifact.require() / "band_heat.csv")
+    own = heat[(heat["scope"] == "band") & (heat["target_class"] != normal)]
+    return own.groupby(own["name"].astype(int))["ratio"].mean().to_numpy()

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from respcam.artifact import Artifact
 from respcam.audio import AudioSettings
-from respcam.bands import HzGroups
-from respcam.front_end import FrontEnd
+from respcam.bands import BandSelection, HzGroups, coldest
+from respcam.front_end import FrontEnd, band_edges_hz
+from respcam.splits import VALIDATION
 from respcam.stages import bands, explain, features, report, resample, train, trust
 from respcam.stages.dataset import DatasetSettings, Source, open_dataset
 from respcam.stages.explain import ExplainSettings
@@ -63,7 +64,34 @@ class Pipeline:
     """The stages of one run."""
 
     def __init__(self, settings: RunSettings):
-        self.settings = settings
+        self.given = settings
+
+    @cached_property
+    def settings(self) -> RunSettings:
+        """The settings with the bands decided: where a model of all bands is to be asked, it is trained first."""
+        own = self.given
+        selection = own.trained.bands
+        if selection.asks:
+            log.info("%s: asks a model of all bands for its %s first", selection.name, selection.asks)
+            explained = replace(own.explain, target="true", sides=[VALIDATION])
+            guide = Pipeline(replace(self.base, explain=explained, trust=replace(own.trust, permuted_control=False)))
+            edges_hz = band_edges_hz(own.front_end)
+            for stage in STAGES[: STAGES.index("report")]:
+                if stage != "trust" or selection.asks == "occlusion":
+                    guide.run(stage)
+            if selection.asks == "heat":
+                heat = bands.ratio_of_bands(guide.artifacts["bands"], own.trained.task.normal)
+            else:
+                heat = trust.fall_of_bands(guide.artifacts["trust"], edges_hz[:, 1], own.hz_groups)
+            selection = coldest(heat, edges_hz, selection)
+        return replace(
+            own, trained=replace(own.trained, bands=selection), front_end=selection.front_end(own.front_end)
+        )
+
+    @property
+    def base(self) -> RunSettings:
+        """The same run with all bands: what a selection is compared with."""
+        return replace(self.given, trained=replace(self.given.trained, bands=BandSelection()))
 
     @cached_property
     def source(self) -> Source:
@@ -85,7 +113,9 @@ class Pipeline:
             control = train.plan(store, framed, self.source, self.control_settings, own.seed)
         trusted = trust.plan(store, explained, self.source, own.hz_groups, own.trust, bootstrap, control)
         upstream = Upstream(resampled, framed, trained, explained, banded, trusted)
-        description = report.describe(own.dataset.name, own.trained, own.seed)
+        base_features = features.plan(store, resampled, self.base.front_end)
+        base = train.plan(store, base_features, self.source, self.base.trained, own.seed)
+        description = report.describe(own.dataset.name, own.trained, own.seed, base)
         stages = {**vars(upstream), "report": report.plan(own.runs, upstream, description)}
         return stages if control is None else {**stages, "control": control}
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from respcam import figures
 from respcam.artifact import Artifact, digest_of, write_atomically
 from respcam.audio import AudioSettings
-from respcam.bands import HzGroups, kept_bands
+from respcam.bands import HzGroups, fed_bands
 from respcam.cam import METHODS, joined, to_input
 from respcam.front_end import FrontEnd
 from respcam.metrics import METRICS
@@ -27,7 +27,7 @@ from respcam.stages.train import TrainSettings
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 GALLERY_SECONDS = 10
 SCORES = {"icbhi": "(SE + SP) / 2", "sprsound": "mean of (SE + SP) / 2 and 2 SE SP / (SE + SP)"}
 
@@ -44,8 +44,14 @@ class Upstream:
     trust: Artifact
 
 
-def describe(dataset: str, trained: TrainSettings, seed: int) -> dict[str, Any]:
-    """Say what a run is, in a few words per item."""
+def describe(dataset: str, trained: TrainSettings, seed: int, base: Artifact) -> dict[str, Any]:
+    """Say what a run is, in a few words per item.
+
+    ``base`` is the train stage as it would be with all bands: ``apart_from_bands`` is its digest, shared by
+    runs of one seed and fold; ``experiment`` leaves seed and fold out as well.
+    """
+    identity = base.identity
+    del identity["seed"], identity["settings"]["split"]["fold"]
     split = trained.split.name
     return {
         "dataset": dataset,
@@ -56,14 +62,14 @@ def describe(dataset: str, trained: TrainSettings, seed: int) -> dict[str, Any]:
         "model": trained.model.name,
         "seed": seed,
         "task_settings": {name: getattr(trained.task, name) for name in ("unit", "normal", "score")},
+        "apart_from_bands": base.digest,
+        "experiment": digest_of(identity),
+        "band_selection": asdict(trained.bands),
     }
 
 
 def plan(runs: Path, upstream: Upstream, description: dict[str, Any]) -> Artifact:
     """Name the run folder before any work is done."""
-    trained = upstream.train.identity
-    bands = trained["settings"].pop("bands")
-    described = {**description, "apart_from_bands": digest_of(trained), "band_selection": bands}
     inputs = {name: getattr(upstream, name).digest for name in ("resample", "train", "explain", "bands", "trust")}
     fold = "" if description["fold"] is None else f"{description['fold']}"
     parts = [
@@ -74,7 +80,7 @@ def plan(runs: Path, upstream: Upstream, description: dict[str, Any]) -> Artifac
         description["model"],
         f"seed{description['seed']}",
     ]
-    return Artifact(runs, "report", SCHEMA, {"run": described}, inputs, description["seed"], title="-".join(parts))
+    return Artifact(runs, "report", SCHEMA, {"run": description}, inputs, description["seed"], title="-".join(parts))
 
 
 def run(
@@ -229,7 +235,7 @@ def _examples(
     folder = upstream.explain.require()
     index = pd.read_csv(folder / "index.csv", dtype={"unit_id": str, "recording_id": str, "patient_id": str})
     maps = np.load(folder / "heat-map.npy", mmap_mode="r")
-    kept = kept_bands(store.edges_hz, trained.bands)
+    kept = fed_bands(store.edges_hz, trained.bands)
     spans = tables.units.set_index("unit_id")[["first_frame", "n_frames"]].astype(int)
     own = tables.predictions[tables.predictions["split"] == part]
     examples = []
@@ -270,7 +276,6 @@ def _content(
 ) -> dict[str, Any]:
     task, split, bands = trained.task, trained.split, trained.bands
     described = artifact.settings["run"]
-    keep = "all" if bands.keep_hz is None else f"{bands.keep_hz} Hz by the {bands.rule} of the band"
     gain = audio.gain if audio.gain == "none" else f"{audio.gain} to {audio.target_db:g} dB"
     heat_above, heat_groups = _heat_rows(tables)
     tested = {part: values for part, values in tables.metrics.items() if part != "validation"}
@@ -291,7 +296,7 @@ def _content(
             "task": f"{task.name}: {', '.join(tables.classes)} per {task.unit}",
             "split": f"{split.name}"
             + ("" if described["fold"] is None else f", fold {split.fold} of {split.n_folds}"),
-            "bands": f"{bands.name}: {tables.heat['n_bands']} of {front_end.n_bands} ({keep})",
+            "bands": f"{bands.name}: {tables.heat['n_bands']} of {front_end.n_bands} ({bands.words})",
             "front end": f"{front_end.n_bands} bands, {front_end.f_min_hz:g} to {front_end.f_max_hz:g} Hz, "
             f"{front_end.n_fft}-point FFT, log(mel + {front_end.log_offset:g})",
             "gain": f"{gain} (decides how much of a picture lies on the log floor)",

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from respcam import cam, training
 from respcam.artifact import Artifact
-from respcam.bands import HzGroups, group_of_band, kept_bands
+from respcam.bands import HzGroups, fed_bands, group_of_band
 from respcam.metrics import BootstrapSettings, weights_and_resamples
 from respcam.model import stages
 from respcam.occlusion import FILLS, Occlusion, fill_of, log_odds
@@ -116,7 +116,7 @@ class Subject:
         """Read a trained model."""
         model, scaler, class_names = load_model(train.require(), trained.model)
         fabric = training.make_fabric(device, trained.training.precision, trained.training.threads)
-        kept = kept_bands(store.edges_hz, trained.bands)
+        kept = fed_bands(store.edges_hz, trained.bands)
         group = group_of_band(store.edges_hz[kept, 1], groups)
         if (group < 0).all():
             raise ValueError(

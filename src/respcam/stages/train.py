@@ -14,7 +14,7 @@ from torch import nn
 
 from respcam import metrics, training
 from respcam.artifact import Artifact, write_atomically
-from respcam.bands import BandSelection, kept_bands
+from respcam.bands import BandSelection, fed_bands, kept_bands
 from respcam.front_end import FrontEnd
 from respcam.manifest import named, write_table
 from respcam.metrics import BootstrapSettings
@@ -125,7 +125,7 @@ def run(
             rows = units[is_side[side]]
             predictions.append(_predictions(rows, probability, class_names))
             figures[side] = _figures(rows, probability, class_names, notes.get(side), settings)
-        _save_model(model, scaler, store.bands[_kept(store, settings)], class_names, partial)
+        _save_model(model, scaler, store.bands[fed_bands(store.edges_hz, settings.bands)], class_names, partial)
         write_table(history, partial / "history.csv")
         write_table(pd.concat(predictions), partial / "predictions.csv")
         write_atomically(partial / "metrics.json", json.dumps(figures, indent=2) + "\n")
@@ -211,16 +211,13 @@ def permuted(target: np.ndarray, side: np.ndarray, seed: int = 0) -> np.ndarray:
     return dealt
 
 
-def _kept(store: FrameStore, settings: TrainSettings) -> np.ndarray:
-    return kept_bands(store.edges_hz, settings.bands)
-
-
 def load_units(store: FrameStore, units: pd.DataFrame, settings: TrainSettings) -> Units:
     """Point at the frames of units; nothing is read or copied yet."""
     rows = units[["recording_id", "first_frame", "n_frames"]].itertuples(index=False)
     frames = [store.frames(*row) for row in rows]
     target = units["target"].to_numpy()
-    return Units(frames, target, _kept(store, settings), settings.patches, store.settings.floor)
+    kept, fed = (choose(store.edges_hz, settings.bands) for choose in (kept_bands, fed_bands))
+    return Units(frames, target, fed, settings.patches, store.settings.floor, masked=fed & ~kept)
 
 
 def _check_classes(train: pd.DataFrame, class_names: list[str]) -> None:

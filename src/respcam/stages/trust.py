@@ -141,6 +141,14 @@ def run(
     return artifact.folder
 
 
+def fall_of_bands(artifact: Artifact, centre_hz: np.ndarray, groups: HzGroups) -> np.ndarray:
+    """Fall of the score under occlusion, between the centres of groups by interpolation: float64 [shape=(band,)]."""
+    profiles = pd.read_csv(artifact.require() / "profiles.csv")
+    own = profiles[profiles["name"] == "occlusion"].set_index("hz")["fall"]
+    centre_of = dict(zip(groups.names, groups.centres_hz, strict=True))
+    return np.interp(centre_hz, [centre_of[name] for name in own.index], own)
+
+
 def _examine(
     subject: Subject, sample: Sample, model: Interval, control: nn.Module | None, stem: Path
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:

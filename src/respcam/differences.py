@@ -1,0 +1,187 @@
+"""Is one arm of an experiment better or worse than another: paired over patients and trainings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from respcam.metrics import METRICS, BootstrapSettings, patient_weights, resampled_figures
+
+
+@dataclass(frozen=True)
+class Design:
+    """What a comparison of arms asks for.
+
+    Parameters
+    ----------
+    margin : float
+        Loss of the metric up to which an arm counts as no worse.
+    alpha : float
+        Chance of a false alarm; 1 - alpha is the level of the intervals.
+    power : float
+        Of which the smallest difference that could have been seen speaks.
+    n_permutations : int
+    """
+
+    margin: float = 0.02
+    alpha: float = 0.05
+    power: float = 0.8
+    n_permutations: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("margin", "alpha", "power"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"design.{name} is {getattr(self, name)}; expected above 0 and below 1")
+        if self.n_permutations < 100:
+            raise ValueError(f"design.n_permutations is {self.n_permutations}; expected at least 100")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Predictions of two arms for the same units, by models of one seed and fold.
+
+    Attributes
+    ----------
+    seed, fold : int
+    patients : str [shape=(unit,)]
+    target : int64 [shape=(unit,)]
+    arm, base : float64 [shape=(unit, class)]
+        Probabilities.
+    """
+
+    seed: int
+    fold: int
+    patients: np.ndarray
+    target: np.ndarray
+    arm: np.ndarray
+    base: np.ndarray
+
+    def of(self, is_chosen: np.ndarray) -> "Pair":
+        """The same for some of the units."""
+        rows = (each[is_chosen] for each in (self.patients, self.target, self.arm, self.base))
+        return Pair(self.seed, self.fold, *rows)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Figure of an arm minus that of the base arm.
+
+    Attributes
+    ----------
+    value : float
+        Mean over seeds and folds.
+    low, high : float
+        Interval at level 1 - alpha, over patients and trainings; NaN with a single training.
+    p : float
+        Of the same t statistic, two-sided.
+    p_permuted : float
+        Chance of as large a difference if, patient by patient, the two arms were exchangeable: of
+        these very models, not of another training.
+    detectable : float
+        Smallest true difference that this design would have seen with the power asked for.
+    n_trainings, n_patients : int
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    p_permuted: float
+    detectable: float
+    n_trainings: int
+    n_patients: int
+
+
+def differences(
+    pairs: Sequence[Pair], normal: int | None, score: str, bootstrap: BootstrapSettings, design: Design
+) -> dict[str, Difference]:
+    """Compare two arms by every figure of `respcam.metrics.METRICS`.
+
+    Trainings (seeds; folds where there is one seed) are to patients what readers are to cases in
+    studies of diagnostic imaging, and the variance is the one used there (Obuchowski and Rockette
+    1995, doi 10.1080/03610919508813243): that of the trainings' differences, plus what they share
+    because they were tested on the same patients, from a bootstrap over patients. Degrees of freedom
+    after Hillis (2007, doi 10.1002/sim.2532).
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        One per seed and fold.
+    normal : int, optional
+        Index of the normal class.
+    score : str
+        icbhi or sprsound.
+    bootstrap : BootstrapSettings
+    design : Design
+
+    Returns
+    -------
+    dict of str to Difference
+        NaN where a figure is not defined.
+    """
+    names = np.unique(np.concatenate([pair.patients for pair in pairs]))
+    drawn = patient_weights(names, bootstrap)
+    once_and_drawn = np.concatenate([np.ones((1, len(names)), dtype=drawn.dtype), drawn])
+    rng = np.random.default_rng(bootstrap.seed)
+    as_is_and_swapped = np.concatenate(
+        [np.zeros((1, len(names)), bool), rng.random((design.n_permutations, len(names))) < 0.5]
+    )
+    resampled: dict[str, list[np.ndarray]] = {name: [] for name in METRICS}
+    permuted: dict[str, list[np.ndarray]] = {name: [] for name in METRICS}
+    for pair in pairs:
+        weights = once_and_drawn[:, np.searchsorted(names, pair.patients)]
+        arm, base = (resampled_figures(pair.target, each, weights, normal, score) for each in (pair.arm, pair.base))
+        is_swapped = as_is_and_swapped[:, np.searchsorted(names, pair.patients)]
+        # both arms' predictions stand in one table, and weights of 0 and 1 say which of the two counts
+        both, target = np.concatenate([pair.arm, pair.base]), np.tile(pair.target, 2)
+        one, other = (
+            resampled_figures(target, both, np.concatenate([~own, own], axis=1).astype(int), normal, score)
+            for own in (is_swapped, ~is_swapped)
+        )
+        for name in METRICS:
+            resampled[name].append(arm[name] - base[name])
+            permuted[name].append(one[name] - other[name])
+    group = np.array([pair.seed for pair in pairs])
+    if len(set(group)) == 1:
+        group = np.array([pair.fold for pair in pairs])
+    return {
+        name: _difference(
+            _by_group(np.stack(resampled[name], axis=1), group),
+            np.nanmean(np.stack(permuted[name], axis=1), axis=1),
+            len(names),
+            design,
+        )
+        for name in METRICS
+    }
+
+
+def _by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Mean over the columns of each group; NaN (a resample that lacks a class) left out."""
+    return np.stack([np.nanmean(values[:, group == own], axis=1) for own in np.unique(group)], axis=1)
+
+
+def _difference(resampled: np.ndarray, permuted: np.ndarray, n_patients: int, design: Design) -> Difference:
+    """From differences per resample (the first: as they are) and training to one with its interval."""
+    from scipy.stats import t as student  # takes a second to import
+
+    own, drawn = resampled[0], resampled[1:]
+    drawn = drawn[np.isfinite(drawn).all(axis=1)]
+    n = len(own)
+    value = float(own.mean())
+    spread, quantile, p = np.nan, np.nan, np.nan
+    detectable = np.nan
+    if n > 1 and np.isfinite(value) and len(drawn) > 1:
+        covariance = np.cov(drawn, rowvar=False)
+        shared = max(float(covariance[~np.eye(n, dtype=bool)].mean()), 0.0)
+        between = float(own.var(ddof=1))
+        total = between + n * shared
+        spread = float(np.sqrt(total / n))
+        freedom = total**2 / (between**2 / (n - 1)) if between > 0 else np.inf
+        quantile = float(student.ppf(1 - design.alpha / 2, freedom))
+        detectable = float((quantile + student.ppf(design.power, freedom)) * spread)
+        p = float(2 * student.sf(abs(value) / spread, freedom)) if spread > 0 else float(value == 0)
+    p_permuted = float(np.mean(np.abs(permuted) >= abs(permuted[0]) - 1e-12))  # the first is the difference itself
+    return Difference(
+        value, value - quantile * spread, value + quantile * spread, p,
+        p_permuted if np.isfinite(value) else np.nan, detectable, n, n_patients,
+    )  # fmt: skip
