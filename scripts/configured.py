@@ -69,6 +69,12 @@ def settings_of(cfg: DictConfig) -> RunSettings:
     )
 
 
+def asked(cfg: DictConfig) -> str:
+    """What tells a run from others: the configuration without where and on what it is made."""
+    plain = OmegaConf.to_container(cfg, resolve=True)
+    return OmegaConf.to_yaml({name: own for name, own in plain.items() if name not in ("paths", "device", "workers")})
+
+
 def pipeline_of(cfg: DictConfig) -> Pipeline:
     """Make the pipeline that a configuration describes."""
     return Pipeline(settings_of(cfg))

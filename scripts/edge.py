@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 import respcam
@@ -16,6 +18,10 @@ log = logging.getLogger("respcam")
 
 PROJECT = Path(__file__).resolve().parent.parent
 OmegaConf.register_new_resolver("project", lambda: str(PROJECT), replace=True)
+
+
+class JobFailedError(Exception):
+    """A job of a sweep that was refused; the sweep goes on with the others and fails at its end."""
 
 
 def one_line_errors(main: Callable[[Any], None]) -> Callable[[Any], None]:
@@ -30,7 +36,13 @@ def one_line_errors(main: Callable[[Any], None]) -> Callable[[Any], None]:
                 raise
             log.debug("refused", exc_info=error)
             print(f"error: {error}", file=sys.stderr)
+            if is_sweep():
+                raise JobFailedError(str(error)) from None
             raise SystemExit(1) from None
+        except SystemExit as error:
+            if is_sweep():
+                raise JobFailedError(str(error)) from None
+            raise
 
     return guarded
 
@@ -41,6 +53,11 @@ def was_raised_by_us(error: BaseException) -> bool:
     return Path(innermost).is_relative_to(Path(respcam.__file__).parent)
 
 
+def is_sweep() -> bool:
+    """True within a job of a multirun."""
+    return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN
+
+
 def run_stage(cfg: DictConfig, stage: str) -> None:
     """Run one stage and print where its output lies."""
     from configured import pipeline_of  # imports torch, which takes seconds: not for --help
@@ -49,7 +66,11 @@ def run_stage(cfg: DictConfig, stage: str) -> None:
 
 
 def run_all(cfg: DictConfig) -> None:
-    """Run every stage that is not done and print where the report lies."""
-    from configured import pipeline_of
+    """Run every stage that is not done, keep a record of it and print where the report lies."""
+    from configured import asked, pipeline_of
+    from respcam.records import recording
 
-    print(pipeline_of(cfg).run_all())
+    with recording(Path(cfg.paths.records), asked(cfg), HydraConfig.get().overrides.task) as attempt:
+        page = pipeline_of(cfg).run_all()
+        attempt.run = page.parent
+    print(page)

@@ -71,7 +71,7 @@ class Difference:
     value : float
         Mean over seeds and folds.
     low, high : float
-        Interval at level 1 - alpha, over patients and trainings; NaN with a single training.
+        Interval at level 1 - alpha, over patients and trainings; with one training over patients only.
     p : float
         Of the same t statistic, two-sided.
     p_permuted : float
@@ -168,13 +168,12 @@ def _difference(resampled: np.ndarray, permuted: np.ndarray, n_patients: int, de
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     n = len(own)
     value = float(own.mean())
-    spread, quantile, p = np.nan, np.nan, np.nan
-    detectable = np.nan
-    if n > 1 and np.isfinite(value) and len(drawn) > 1:
-        covariance = np.cov(drawn, rowvar=False)
-        shared = max(float(covariance[~np.eye(n, dtype=bool)].mean()), 0.0)
-        between = float(own.var(ddof=1))
-        total = between + n * shared
+    spread = quantile = p = detectable = np.nan
+    if np.isfinite(value) and len(drawn) > 1:
+        covariance = np.cov(drawn, rowvar=False).reshape(n, n)
+        between = float(own.var(ddof=1)) if n > 1 else 0.0
+        shared = float(covariance[~np.eye(n, dtype=bool)].mean()) if n > 1 else float(covariance[0, 0])
+        total = between + n * max(shared, 0.0)
         spread = float(np.sqrt(total / n))
         freedom = total**2 / (between**2 / (n - 1)) if between > 0 else np.inf
         quantile = float(student.ppf(1 - design.alpha / 2, freedom))
@@ -185,3 +184,71 @@ def _difference(resampled: np.ndarray, permuted: np.ndarray, n_patients: int, de
         value, value - quantile * spread, value + quantile * spread, p,
         p_permuted if np.isfinite(value) else np.nan, detectable, n, n_patients,
     )  # fmt: skip
+
+
+def corrected(p: Sequence[float]) -> list[float]:
+    """Holm's correction (1979) of the p values of several arms; NaN stays and does not count."""
+    from statsmodels.stats.multitest import multipletests  # takes a second to import
+
+    values = np.array(p, dtype=float)
+    is_known = np.isfinite(values)
+    if is_known.any():
+        values[is_known] = multipletests(values[is_known], method="holm")[1]
+    return values.tolist()
+
+
+def conclusion(
+    arm: str, base: str, metric: str, found: Difference, p_corrected: float, n_arms: int, design: Design
+) -> tuple[str, str]:
+    """Say what follows from a difference, and what does not.
+
+    Parameters
+    ----------
+    arm, base : str
+        Their names.
+    metric : str
+        Its name.
+    found : Difference
+    p_corrected : float
+        `Difference.p` after correction over the arms.
+    n_arms : int
+        That it was corrected for.
+    design : Design
+
+    Returns
+    -------
+    verdict : str
+        better, worse, no worse, open, or unknown.
+    sentence : str
+    """
+    if not np.isfinite(found.low):
+        return "unknown", f"{arm}: {metric} is not defined for these recordings, so nothing follows."
+    level = f"{1 - design.alpha:.0%}"
+    figures = f"{metric} {found.value:+.3f} against {base} ({level} interval {found.low:+.3f} to {found.high:+.3f}"
+    if n_arms > 1:
+        figures += f", p {p_corrected:.3f} corrected for {n_arms} arms"
+    figures += ")"
+    alone = " One training each: training again may move this by more." if found.n_trainings == 1 else ""
+    if found.low > 0 and p_corrected < design.alpha:
+        verdict = "better"
+        says = (
+            f"{arm} helps: {figures}. It does not follow that what was taken away says nothing about the "
+            "patients; noise, or a shortcut that did not hold in the test, would look the same."
+        )
+    elif found.high < 0 and p_corrected < design.alpha:
+        verdict = "worse"
+        says = (
+            f"{arm} harms: {figures}. It does not follow that what was taken away hears the illness; "
+            "a shortcut that holds in the test would look the same."
+        )
+    else:
+        bound = max(abs(found.low), abs(found.high))
+        is_no_worse = found.low > -design.margin
+        verdict = "no worse" if is_no_worse else "open"
+        says = f"{arm}: no difference seen, smaller than {bound:.3f}: {figures}. " + (
+            f"It costs less than the margin of {design.margin:g}; that it helps does not follow."
+            if is_no_worse
+            else f"Neither harm beyond the margin of {design.margin:g} nor a gain is ruled out: this design sees "
+            f"differences from {found.detectable:.3f} with a power of {design.power:.0%}."
+        )
+    return verdict, says + alone

@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2b6ca3", "#d9822b", "#8a8a8a"
+VERDICT_COLOURS = {"better": BLUE, "worse": ORANGE, "no worse": "#4c8c4a", "open": GREY}
 FILL_WORDS = {"mean": "the training mean", "floor": "the log floor", "other": "another class's recording"}
 
 
@@ -198,26 +199,82 @@ def metric_intervals(table: pd.DataFrame, metrics: Sequence[str]) -> "Figure":
     return figure
 
 
-def profiles_together(profiles: dict[str, pd.DataFrame], mark_hz: float, title: str) -> "Figure":
-    """Band profiles of several runs in one picture.
+def forest(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figure":
+    """Difference of each arm from the base arm, with its interval and the margin for "no worse".
 
     Parameters
     ----------
-    profiles : dict of run name to DataFrame
-        Rows of scope band for one part and class: ``centre_hz, ratio, ratio_low, ratio_high``.
+    table : DataFrame
+        ``arm, value, low, high, verdict``.
+    metric, base : str
+    margin : float
+    """
+    figure = _figure(8, 1.3 + 0.34 * len(table))
+    axes = figure.subplots()
+    for row, own in enumerate(table.itertuples()):
+        colour = VERDICT_COLOURS.get(own.verdict, GREY)
+        axes.errorbar(
+            own.value, row, xerr=[[own.value - own.low], [own.high - own.value]], fmt="o", color=colour, capsize=3
+        )
+    axes.axvline(0, color="black", linewidth=1)
+    axes.axvline(-margin, color=GREY, linestyle="--", label=f"margin of {margin:g}")
+    axes.set_yticks(range(len(table)), [f"{own.arm}: {own.verdict}" for own in table.itertuples()], fontsize=8)
+    axes.set(xlabel=f"{metric} minus that of {base}", ylim=(len(table) - 0.5, -0.5))
+    axes.grid(axis="x", color="#dddddd")
+    axes.legend(fontsize=8, loc="best")
+    return figure
+
+
+def cutoff_curve(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figure":
+    """Difference from the base arm over the frequency above which bands were cut away.
+
+    Parameters
+    ----------
+    table : DataFrame
+        ``cutoff_hz, value, low, high``.
+    metric, base : str
+    margin : float
+    """
+    own = table.sort_values("cutoff_hz")
+    figure = _figure(8, 3.2)
+    axes = figure.subplots()
+    axes.fill_between(own["cutoff_hz"], own["low"], own["high"], color=BLUE, alpha=0.2, linewidth=0)
+    axes.plot(own["cutoff_hz"], own["value"], "o-", color=BLUE)
+    axes.axhline(0, color="black", linewidth=1)
+    axes.axhline(-margin, color=GREY, linestyle="--", label=f"margin of {margin:g}")
+    axes.set(xlabel="bands kept below (Hz)", ylabel=f"{metric} minus that of {base}")
+    axes.legend(fontsize=8)
+    return figure
+
+
+def profiles_of_arms(profiles: dict[str, pd.DataFrame], mark_hz: float, title: str) -> "Figure":
+    """Band profiles of the arms side by side, the first one in grey behind each.
+
+    Parameters
+    ----------
+    profiles : dict of arm to DataFrame
+        One row per band: ``centre_hz, ratio, ratio_low, ratio_high``.
     mark_hz : float
     title : str
     """
-    figure = _figure(8, 3.2)
-    axes = figure.subplots()
-    for name, bands in profiles.items():
-        (line,) = axes.plot(bands["centre_hz"], bands["ratio"], label=name)
+    n_columns = min(3, len(profiles))
+    n_rows = -(-len(profiles) // n_columns)
+    figure = _figure(3.2 * n_columns + 0.6, 2.2 * n_rows + 0.6)
+    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False).ravel()
+    first = next(iter(profiles.values()))
+    for axes, (name, bands) in zip(panels, profiles.items(), strict=False):
+        axes.plot(first["centre_hz"], first["ratio"], color=GREY, linewidth=1)
+        axes.plot(bands["centre_hz"], bands["ratio"], color=BLUE)
         low, high = bands["ratio_low"].astype(float), bands["ratio_high"].astype(float)
-        axes.fill_between(bands["centre_hz"], low, high, color=line.get_color(), alpha=0.2, linewidth=0)
-    axes.axhline(1, color=GREY, linestyle="--", label="uniform heat")
-    axes.axvline(mark_hz, color="black", linestyle=":", label=f"{mark_hz:g} Hz")
-    axes.set(xlabel="frequency (Hz)", ylabel="heat / uniform", title=title, ylim=(0, None), xlim=(0, None))
-    axes.legend(fontsize=8)
+        axes.fill_between(bands["centre_hz"], low, high, color=BLUE, alpha=0.2, linewidth=0)
+        axes.axhline(1, color=GREY, linestyle="--", linewidth=1)
+        axes.axvline(mark_hz, color="black", linestyle=":", linewidth=1)
+        axes.set_title(name, fontsize=9)
+    for axes in panels[len(profiles) :]:
+        axes.set_visible(False)
+    figure.suptitle(title, fontsize=10)
+    figure.supxlabel("frequency (Hz)", fontsize=9)
+    figure.supylabel("heat / uniform", fontsize=9)
     return figure
 
 

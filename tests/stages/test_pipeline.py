@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from respcam.audio import AudioSettings
 from respcam.bands import BandSelection, HzGroups
+from respcam.differences import Design
 from respcam.front_end import FrontEnd
 from respcam.metrics import METRICS, BootstrapSettings, Interval
 from respcam.model import ModelSettings
@@ -339,23 +340,24 @@ def test_a_pruned_run_reuses_the_features_and_is_compared(finished):
     assert len(list((folder / "store/features").glob("[!.]*"))) == 1
     assert json.loads((run / "heat_summary.json").read_text())["n_bands"] == 54
     assert len(pd.read_csv(run / "scaler.csv")) == 54
-    artifact = compare.plan(folder / "comparisons", [full, run], BOOTSTRAP)
-    page = compare.run(artifact, [full, run], BOOTSTRAP)
+    asked = ([full, run], BOOTSTRAP, Design(n_permutations=100), "auroc", "all")
+    page = compare.run(compare.plan(folder / "comparisons", *asked), *asked)
     table = pd.read_csv(page.parent / "comparison.csv")
     assert set(table["bands"]) == {"all", "below_1500hz"}
     values = table[table["part"] == "test"].set_index("bands")["auroc"]
     difference = pd.read_csv(page.parent / "differences.csv")
-    assert len(difference) == 1
-    assert difference["auroc"][0] == pytest.approx(values["below_1500hz"] - values["all"], abs=1e-6)
-    assert difference["auroc_low"][0] <= difference["auroc"][0] <= difference["auroc_high"][0]
+    own = difference[(difference["metric"] == "auroc") & (difference["stratum"] == "all recordings")].iloc[0]
+    assert own["value"] == pytest.approx(values["below_1500hz"] - values["all"], abs=1e-6)
+    assert own["low"] <= own["value"] <= own["high"]
+    assert "One training each" in own["sentence"]
     text = page.read_text()
-    for name in ("all", "below_1500hz", full.name, run.name):
+    for name in ("all", "below_1500hz", full.name, run.name, "minus that of all"):
         assert name in text
 
 
 def test_a_folder_that_is_no_run_cannot_be_compared(tmp_path):
     with pytest.raises(FileNotFoundError, match="not a finished run"):
-        compare.plan(tmp_path, [tmp_path / "nothing"], BOOTSTRAP)
+        compare.plan(tmp_path, [tmp_path / "nothing"], BOOTSTRAP, Design(), "auroc", "all")
 
 
 def test_a_stage_without_its_input_names_the_command(tmp_path):

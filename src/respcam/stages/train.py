@@ -29,6 +29,7 @@ from respcam.training import Scaler, Training, Units
 log = logging.getLogger(__name__)
 
 SCHEMA = 3
+STRATA = ("device", "sample_rate_hz")  # of the manifest: what figures can be told apart by
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def run(
                 model, data[side], scaler, settings.training.pooling, fabric, f"predict {side}"
             )
             rows = units[is_side[side]]
-            predictions.append(_predictions(rows, probability, class_names))
+            predictions.append(_predictions(rows, probability, class_names, source.recordings))
             figures[side] = _figures(rows, probability, class_names, notes.get(side), settings)
         _save_model(model, scaler, store.bands[fed_bands(store.edges_hz, settings.bands)], class_names, partial)
         write_table(history, partial / "history.csv")
@@ -230,7 +231,9 @@ def _check_classes(train: pd.DataFrame, class_names: list[str]) -> None:
         )
 
 
-def _predictions(units: pd.DataFrame, probability: np.ndarray, class_names: list[str]) -> pd.DataFrame:
+def _predictions(
+    units: pd.DataFrame, probability: np.ndarray, class_names: list[str], recordings: pd.DataFrame
+) -> pd.DataFrame:
     names = np.array(class_names)
     columns = ["side", "unit_id", "recording_id", "patient_id", "start_s", "end_s", "label"]
     table = units[columns].rename(columns={"side": "split"})
@@ -238,7 +241,8 @@ def _predictions(units: pd.DataFrame, probability: np.ndarray, class_names: list
     table["predicted_class"] = names[probability.argmax(axis=1)]
     for index, name in enumerate(class_names):
         table[f"p_{name}"] = probability[:, index].round(6)
-    return table
+    known = recordings.set_index("recording_id")
+    return table.join(known[[name for name in STRATA if name in known]], on="recording_id")
 
 
 def _figures(
