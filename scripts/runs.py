@@ -27,7 +27,7 @@ def main(arguments: argparse.Namespace) -> None:
     shown = [name for name in table if name in SHOWN or name.endswith(".auroc") or name == arguments.sort]
     has_content = table[shown].notna() & (table[shown].astype(str) != "")
     told = table[shown].loc[:, has_content.any()].convert_dtypes()
-    print(told.to_string(index=False, na_rep="", float_format="%.3f") if len(table) else "no runs")
+    print(told.to_string(index=False, na_rep="", float_format="{:.3f}".format) if len(table) else "no runs")
     counts = table["state"].value_counts()
     print(", ".join(f"{n} {state}" for state, n in counts.items()), file=sys.stderr)
 

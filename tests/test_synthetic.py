@@ -105,6 +105,10 @@ def test_a_shortcut_follows_the_class_and_lies_in_its_band(shortcut, shortcut_db
     share = np.mean([r.device == "coloured" for r in untied if r.label == "wheeze"])
     assert 0.1 < share < 0.9
     assert {r.device for p in range(4) for r in make_patient(p, Synthetic())} == {"plain"}
+    broken = [r for p in range(160) for r in make_patient(p, replace(settings, shortcut_tie_test=0.0))]
+    for split, low, high in (("train", 0.99, 1), ("test", 0.25, 0.75)):
+        own = [r for r in broken if r.split == split]
+        assert low <= np.mean([(r.label == "wheeze") == (r.device == "coloured") for r in own]) <= high
 
 
 @pytest.mark.parametrize(
@@ -117,6 +121,7 @@ def test_a_shortcut_follows_the_class_and_lies_in_its_band(shortcut, shortcut_db
         ({"shortcut": "hum"}, "expected one of none, hiss, colouration"),
         ({"shortcut_hz": [1500, 5000]}, "below 4000 Hz"),
         ({"shortcut_tie": 2}, "expected 0 to 1"),
+        ({"shortcut_tie_test": -1}, "shortcut_tie_test is -1; expected 0 to 1"),
     ],
 )
 def test_settings_are_checked(change, message):

@@ -64,6 +64,8 @@ class Synthetic:
         Power of the hiss re power of the breath, or gain of the colouration.
     shortcut_tie : float
         How far the device follows the class: 1 always, 0 not at all.
+    shortcut_tie_test : float, optional
+        The same for the test part; None is as in train. A shortcut that breaks has less there.
     seed : int
     """
 
@@ -87,6 +89,7 @@ class Synthetic:
     shortcut_hz: list[float] = field(default_factory=lambda: [1500.0, 2200.0])
     shortcut_db: float = -6.0
     shortcut_tie: float = 1.0
+    shortcut_tie_test: float | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -115,8 +118,10 @@ class Synthetic:
                 f"dataset.synthetic.shortcut_hz is {self.shortcut_hz}; expected [low, high] below "
                 f"{self.sample_rate_hz / 2:g} Hz"
             )
-        if not 0 <= self.shortcut_tie <= 1:
-            raise ValueError(f"dataset.synthetic.shortcut_tie is {self.shortcut_tie}; expected 0 to 1")
+        for name in ("shortcut_tie", "shortcut_tie_test"):
+            tie = getattr(self, name)
+            if tie is not None and not 0 <= tie <= 1:
+                raise ValueError(f"dataset.synthetic.{name} is {tie}; expected 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -151,7 +156,10 @@ def make_patient(patient: int, settings: Synthetic) -> list[SyntheticRecording]:
     split = "test" if (patient // 2) % 4 == 3 else "train"
     patient_id = f"s{patient:03d}"
     cycle_s = rng.uniform(1.6, 2.6)
-    follows_class = rng.uniform() < settings.shortcut_tie
+    tie = settings.shortcut_tie
+    if split == "test" and settings.shortcut_tie_test is not None:
+        tie = settings.shortcut_tie_test
+    follows_class = rng.uniform() < tie
     is_coloured = settings.shortcut != "none" and (label != "normal" if follows_class else rng.uniform() < 0.5)
     recordings = []
     for number in range(settings.recordings_per_patient):

@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from respcam import records
+from respcam.records import recording, table
+
+
+def finished(folder, asked="a", overrides=("seed=0",)):
+    with recording(folder, asked, overrides) as attempt:
+        attempt.run = folder / "run"
+
+
+def test_a_run_is_on_record_from_its_start(tmp_path):
+    with recording(tmp_path, "a", ["seed=0"]) as attempt:
+        assert table(tmp_path)["state"].tolist() == ["running"]
+        attempt.run = tmp_path / "run"
+    row = table(tmp_path).iloc[0]
+    assert (row["state"], row["overrides"], row["attempts"]) == ("finished", "seed=0", 1)
+
+
+def test_a_failure_is_kept_with_its_error_and_tried_again(tmp_path):
+    with pytest.raises(ValueError, match="no such"), recording(tmp_path, "a", []):
+        raise ValueError("no such\nthing")
+    row = table(tmp_path).iloc[0]
+    assert (row["state"], row["error"]) == ("failed", "ValueError: no such thing")
+    finished(tmp_path)
+    row = table(tmp_path).iloc[0]
+    assert (row["state"], row["error"], row["attempts"]) == ("finished", "", 2)
+
+
+def test_an_interrupted_run_is_told_from_a_failed_one(tmp_path):
+    with pytest.raises(KeyboardInterrupt), recording(tmp_path, "a", []):
+        raise KeyboardInterrupt
+    assert table(tmp_path)["state"].tolist() == ["interrupted"]
+
+
+def test_a_run_whose_process_is_gone_is_interrupted(tmp_path):
+    finished(tmp_path)
+    path = next(tmp_path.glob("*.json"))
+    content = json.loads(path.read_text()) | {"state": "running", "pid": 2**22 + 1}  # above any process number
+    path.write_text(json.dumps(content))
+    assert records.read(path).state == "interrupted"
+    elsewhere = content | {"host": "another machine"}
+    path.write_text(json.dumps(elsewhere))
+    assert records.read(path).state == "running"
+
+
+def test_finding_everything_done_leaves_the_duration(tmp_path, monkeypatch):
+    clock = iter([0.0, 60.0, 100.0, 101.0])
+    monkeypatch.setattr(records.time, "monotonic", lambda: next(clock))
+    finished(tmp_path)
+    finished(tmp_path)
+    assert table(tmp_path)["duration_s"].tolist() == [60.0]
+
+
+def test_other_settings_are_another_run(tmp_path):
+    finished(tmp_path, "a")
+    finished(tmp_path, "b", ["seed=1"])
+    assert sorted(table(tmp_path)["overrides"]) == ["seed=0", "seed=1"]
+
+
+def test_no_runs_make_an_empty_table(tmp_path):
+    assert table(tmp_path).empty
