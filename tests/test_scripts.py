@@ -179,3 +179,32 @@ def test_every_command_of_the_readme_exists():
     for group, value in re.findall(r"(?<![\w.])(\w+)=([\w,]+)", readme):
         if group in groups:
             assert {f"{group}={each}" for each in value.split(",")} <= known, f"{group}={value}"
+
+
+def test_a_sweep_goes_on_after_a_failure_and_resumes(tmp_path):
+    small = ["training=quick", "training.epochs=1", "trust.patches=8", "dataset.synthetic.n_patients=20"]
+    small += ["dataset.synthetic.recordings_per_patient=1", "dataset.synthetic.duration_s=2", "workers=1"]
+    sweep = ["-m", *small, "bands=below", "bands.keep_hz=[[0,9000]],[[9000,9500]],[[0,1500]]"]
+    first = run("run.py", *sweep, cwd=tmp_path)
+    assert first.returncode == 1
+    assert "bands.keep_hz [[9000.0, 9500.0]] keeps no band" in first.stderr
+    listed = run("runs.py", "--csv", "runs.csv", cwd=tmp_path)
+    assert "2 finished, 1 failed" in listed.stderr
+    models = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/store/train/*/model.safetensors")}
+    assert len(models) == 2
+    assert len(list(tmp_path.glob("outputs/store/features/[!.]*"))) == 1
+    again = run("run.py", *sweep, cwd=tmp_path)
+    assert again.returncode == 1
+    assert models == {path: path.stat().st_mtime_ns for path in models}
+    failed = run("runs.py", "state=failed", cwd=tmp_path)
+    assert "keeps no band" in failed.stdout
+    assert "[[9000,9500]]" in failed.stdout
+    runs = sorted(str(path) for path in (tmp_path / "outputs/runs").glob("[!.]*"))
+    compared = run("compare.py", "--base", "below_9000hz", *runs, cwd=tmp_path)
+    assert compared.returncode == 0, compared.stderr
+    page = tmp_path / compared.stdout.strip()
+    assert "below_1500hz" in (page.parent / "differences.csv").read_text()
+    same = run("rerun.py", runs[0], cwd=tmp_path)
+    assert "model.safetensors: identical" in same.stdout
+    assert "test auroc" in same.stdout
+    assert "differs" not in same.stdout

@@ -11,6 +11,7 @@ from respcam.training import (
     Units,
     fit,
     make_fabric,
+    patch_batches,
     pool,
     predict,
     unit_batches,
@@ -149,6 +150,24 @@ def test_the_scaler_centres_every_band():
 def test_patch_scores_are_pooled(pooling, expected):
     scores = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
     np.testing.assert_allclose(pool(scores, pooling), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_patches", [1, 7, 32, 1000])
+def test_patches_come_in_order_in_batches_of_one_size(n_patches):
+    units = make_units(20)
+    batches = list(patch_batches(units, n_patches))
+    np.testing.assert_array_equal(np.concatenate(batches), np.concatenate([units.grid(unit) for unit in range(20)]))
+    assert {len(batch) for batch in batches[:-1]} <= {n_patches}
+    assert 0 < len(batches[-1]) <= n_patches
+
+
+def test_a_prediction_does_not_depend_on_its_neighbours(tmp_path):
+    model, _ = train(tmp_path)
+    units, scaler, fabric = make_units(20), Scaler.fit(make_units()), make_fabric("cpu")
+    together = predict(model, units, scaler, "logsumexp", fabric)
+    for unit in (0, 7, 19):
+        alone = Units([units.frames[unit]], units.target[[unit]], np.ones(32, bool), units.settings, units.floor)
+        np.testing.assert_allclose(predict(model, alone, scaler, "logsumexp", fabric)[0], together[unit], atol=1e-6)
 
 
 def test_units_are_batched_in_order_and_whole():

@@ -171,7 +171,7 @@ def _heat(
     found = []
     # its mean gradient is known, and Grad-CAM asks for no more
     is_known = isinstance(model, BandCNN) and list(layers) == stages(model)[-1:] and set(methods) == {"grad_cam"}
-    with _in_evaluation(model), torch.no_grad():
+    with _in_evaluation(model, is_frozen=not is_known), torch.no_grad():
         scores, maps = _forward(model, pictures, list(layers), with_graph=not is_known)
         targets = targets_of(scores)
         for target in targets:
@@ -305,10 +305,10 @@ def _class_of(scores: torch.Tensor, target: torch.Tensor | int | None) -> torch.
 
 
 @contextmanager
-def _in_evaluation(model: nn.Module) -> Iterator[None]:
-    """Put the model in evaluation mode, its weights frozen, and leave everything as it was."""
+def _in_evaluation(model: nn.Module, is_frozen: bool) -> Iterator[None]:
+    """Put the model in evaluation mode, its weights frozen if asked, and leave everything as it was."""
     in_training = [module for module in model.modules() if module.training]
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad] if is_frozen else []
     for module in in_training:
         module.training = False
     for parameter in learning:

@@ -118,8 +118,8 @@ class BandCNN(nn.Module):
         float32 [shape=(patch, channel, 1, 1)]
             In evaluation mode.
         """
-        weight = self.head.weight * (self.norm.get_buffer("running_var") + self.norm.eps).rsqrt()
-        return 3 / n_cells * weight[target][:, :, None, None]
+        spread = (self.norm.get_buffer("running_var") + self.norm.eps).sqrt()
+        return (self.head.weight[target] / (spread * (n_cells / 3)))[:, :, None, None]
 
 
 def _block(n_in: int, n_out: int, kernel: int, stride: tuple[int, int]) -> nn.Sequential:

@@ -293,13 +293,44 @@ def predict(
         Probabilities (softmax of the pooled scores).
     """
     model.eval()
-    pooled = []
-    for batch in tqdm(list(unit_batches(units)), desc=progress, disable=not progress, leave=False):
-        patches = [units.grid(unit) for unit in batch]
-        tensor = fabric.to_device(torch.from_numpy(np.concatenate(patches)))
-        scores = model(scaler(tensor)).float()
-        pooled += [pool(own, pooling) for own in scores.split([len(own) for own in patches])]
+    counts = [len(patch_starts(len(frames), units.settings)) for frames in units.frames]
+    bar = tqdm(total=sum(counts), desc=progress, unit="patch", disable=not progress, leave=False)
+    scores = []
+    for patches in patch_batches(units, 32):
+        scores.append(model(scaler(fabric.to_device(torch.from_numpy(patches)))).float())
+        bar.update(len(patches))
+    bar.close()
+    pooled = [pool(own, pooling) for own in torch.cat(scores).split(counts)]
     return torch.stack(pooled).softmax(dim=1).cpu().numpy()
+
+
+def patch_batches(units: Units, n_patches: int, settings: PatchSettings | None = None) -> Iterator[np.ndarray]:
+    """Cut the patches of units, in order, into batches of one size: a network runs each other size anew.
+
+    Parameters
+    ----------
+    units : Units
+    n_patches : int
+        Of every batch but the last.
+    settings : PatchSettings, optional
+        Where patches are cut; the units' own unless given.
+
+    Returns
+    -------
+    iterator of float32 [shape=(patch, band, frame)]
+    """
+    waiting: list[np.ndarray] = []
+    total = 0
+    for unit in range(len(units)):
+        waiting.append(units.grid(unit, settings))
+        total += len(waiting[-1])
+        if total >= n_patches:
+            joined = np.concatenate(waiting)
+            whole = total - total % n_patches
+            yield from np.split(joined[:whole], whole // n_patches)
+            waiting, total = [joined[whole:]], total - whole
+    if total:
+        yield np.concatenate(waiting)
 
 
 def unit_batches(units: Units, n_patches: int = 32) -> Iterator[list[int]]:

@@ -118,30 +118,33 @@ def run(
         patches = settings.patches_of(trained.patches)
         index = patch_table(units, patches)
         wanted = _targets(index["target"].to_numpy(), class_names, settings.target)
-        patches_of_unit = index.groupby("unit", sort=False).indices
-        maps = None
-        parts, per_band, done = [], [], 0
-        bar = tqdm(total=len(index), desc="explain", unit="patch")
-        for batch in training.unit_batches(data, settings.batch_patches):
-            rows = np.concatenate([patches_of_unit[unit] for unit in batch])
-            pictures = np.concatenate([data.grid(unit, patches) for unit in batch])
+        n, n_bands, n_frames = len(index), data.of(0).shape[1], trained.patches.length_frames
+        # filled in place: many small results kept between large ones would hold the memory of all
+        per_band = np.empty((n, n_bands), dtype=np.float32)
+        scores = np.empty((n, len(class_names)), dtype=np.float32)
+        outcome = {"target": np.empty(n, dtype=np.int64), "is_zero": np.empty(n, dtype=bool)}
+        maps, done = None, 0
+        bar = tqdm(total=n, desc="explain", unit="patch")
+        for pictures in training.patch_batches(data, settings.batch_patches, patches):
+            rows = slice(done, done + len(pictures))
             target = None if wanted is None else fabric.to_device(torch.from_numpy(wanted[rows]))
             scaled = scaler(fabric.to_device(torch.from_numpy(pictures)))
             found = cam.heat_maps(model, scaled, layers, [settings.method], target)
             heat = found.heat(settings.method, layers)
             if maps is None:
-                shape = (len(index), *heat.shape[1:])
+                shape = (n, *heat.shape[1:])
                 maps = open_memmap(partial / "heat-map.npy", mode="w+", dtype=np.float32, shape=shape)
-            maps[done : done + len(rows)] = heat.cpu().numpy()
-            per_band.append(cam.margins(heat, *pictures.shape[1:])[0].cpu().numpy())
-            done += len(rows)
-            parts.append((found.scores.cpu(), found.target.cpu(), heat.amax(dim=(1, 2)).cpu() == 0))
-            bar.update(len(rows))
+            maps[rows] = heat.cpu().numpy()
+            per_band[rows] = cam.margins(heat, n_bands, n_frames)[0].cpu().numpy()
+            scores[rows] = found.scores.cpu().numpy()
+            outcome["target"][rows] = found.target.cpu().numpy()
+            outcome["is_zero"][rows] = (heat.amax(dim=(1, 2)) == 0).cpu().numpy()
+            done += len(pictures)
+            bar.update(len(pictures))
         bar.close()
-        table = pd.concat([index.drop(columns=["unit", "target"]), _outcome(parts, class_names)], axis=1)
+        table = pd.concat([index.drop(columns=["unit", "target"]), _outcome(scores, class_names, **outcome)], axis=1)
         write_table(table, partial / "index.csv")
-        np.save(partial / "heat-band.npy", np.concatenate(per_band))
-        n_bands, n_frames = pictures.shape[1:]
+        np.save(partial / "heat-band.npy", per_band)
         method = {"method": settings.method, "layers": layers, "n_bands": n_bands, "n_frames": n_frames}
         write_atomically(partial / "method.json", json.dumps(method) + "\n")
         log.info(
@@ -213,15 +216,14 @@ def _targets(own: np.ndarray, class_names: list[str], target: str) -> np.ndarray
     return np.full_like(own, class_names.index(target))
 
 
-def _outcome(parts: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]], class_names: list[str]) -> pd.DataFrame:
-    """Classes and scores of all patches, from each batch's scores, targets and all-zero marks."""
-    scores, target, is_zero = (torch.cat(each) for each in zip(*parts, strict=True))
+def _outcome(scores: np.ndarray, class_names: list[str], target: np.ndarray, is_zero: np.ndarray) -> pd.DataFrame:
+    """Classes and scores of all patches, from scores [shape=(patch, class)], targets and all-zero marks."""
     names = np.array(class_names)
     return pd.DataFrame(
         {
-            "target_class": names[target.numpy()],
-            "predicted_class": names[scores.argmax(dim=1).numpy()],
-            "score": scores.gather(1, target[:, None])[:, 0].numpy(),
-            "is_zero": is_zero.numpy(),
+            "target_class": names[target],
+            "predicted_class": names[scores.argmax(axis=1)],
+            "score": scores[np.arange(len(scores)), target],
+            "is_zero": is_zero,
         }
     )
