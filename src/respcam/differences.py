@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from respcam.metrics import METRICS, BootstrapSettings, patient_weights, resampled_figures
+from respcam.metrics import METRICS, BootstrapSettings, mean_of_known, patient_weights, resampled_figures
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def differences(
     return {
         name: _difference(
             _by_group(np.stack(resampled[name], axis=1), group),
-            np.nanmean(np.stack(permuted[name], axis=1), axis=1),
+            mean_of_known(np.stack(permuted[name], axis=1)),
             len(names),
             design,
         )
@@ -157,7 +157,7 @@ def differences(
 
 def _by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     """Mean over the columns of each group; NaN (a resample that lacks a class) left out."""
-    return np.stack([np.nanmean(values[:, group == own], axis=1) for own in np.unique(group)], axis=1)
+    return np.stack([mean_of_known(values[:, group == own]) for own in np.unique(group)], axis=1)
 
 
 def _difference(resampled: np.ndarray, permuted: np.ndarray, n_patients: int, design: Design) -> Difference:

@@ -105,7 +105,7 @@ def figures_from_confusion(confusion: np.ndarray, normal: int | None, score: str
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = hits / n_true
         f1 = 2 * hits / (n_true + n_predicted)
-        balanced_accuracy, macro_f1 = _mean_of_known(recall), _mean_of_known(f1)
+        balanced_accuracy, macro_f1 = mean_of_known(recall), mean_of_known(f1)
         if normal is None:
             unknown = np.full(n_true.shape[:-1], np.nan)
             sensitivity = specificity = total = unknown
@@ -126,8 +126,8 @@ def figures_from_confusion(confusion: np.ndarray, normal: int | None, score: str
     }
 
 
-def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis, NaN left out; NaN where nothing is known."""
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Mean over the last axis, NaN left out; NaN where nothing is known: float64 [shape=(...)]."""
     is_known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(is_known, values, 0).sum(axis=-1) / is_known.sum(axis=-1)
@@ -152,7 +152,7 @@ def auroc(target: np.ndarray, probability: np.ndarray, weights: np.ndarray | Non
     weights = np.ones(len(target)) if weights is None else weights
     n_classes = probability.shape[1]
     columns = range(1, 2) if n_classes == 2 else range(n_classes)
-    return _mean_of_known(np.stack([_area(target == k, probability[:, k], weights) for k in columns], axis=-1))
+    return mean_of_known(np.stack([_area(target == k, probability[:, k], weights) for k in columns], axis=-1))
 
 
 def _area(is_positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:

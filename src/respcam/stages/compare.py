@@ -42,7 +42,7 @@ def plan(
     FileNotFoundError
         If a folder is not a finished run.
     ValueError
-        If the metric is not known.
+        If the metric is not known, or a run is too old.
     """
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
@@ -51,7 +51,10 @@ def plan(
         provenance = run_folder / "provenance.json"
         if not provenance.is_file():
             raise FileNotFoundError(f"{run_folder}: not a finished run (it has no provenance.json)")
-        inputs[run_folder.name] = json.loads(provenance.read_text(encoding="utf-8"))["digest"]
+        made = json.loads(provenance.read_text(encoding="utf-8"))
+        if "experiment" not in made["settings"]["run"]:
+            raise ValueError(f"{run_folder}: made by an earlier version of respcam; run it again")
+        inputs[run_folder.name] = made["digest"]
     settings = {"bootstrap": bootstrap, "design": design, "metric": metric, "base": base}
     return Artifact(folder, "compare", SCHEMA, settings, inputs, title="comparison")
 
@@ -104,7 +107,7 @@ def run(
             "comparison.html",
             title=f"respcam: {len(finished)} runs compared",
             warnings=_warnings(finished),
-            metric=metric,
+            metric=title(metric),
             metric_names=METRICS,
             design=asdict(design),
             experiments=[
@@ -118,6 +121,11 @@ def run(
         )
         write_atomically(partial / "comparison.html", page)
     return artifact.folder / "comparison.html"
+
+
+def title(metric: str) -> str:
+    """Name of a metric as it is written in sentences."""
+    return "AUROC" if metric == "auroc" else metric.replace("_", " ")
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -207,7 +215,7 @@ def _differences(
             p = corrected([each.p for each in own.values()])
             p_permuted = corrected([each.p_permuted for each in own.values()])
             for (arm, each), p_arm, p_arm_permuted in zip(own.items(), p, p_permuted, strict=True):
-                verdict, sentence = conclusion(arm, base, metric, each, p_arm, len(own), design)
+                verdict, sentence = conclusion(arm, base, title(metric), each, p_arm, len(own), design)
                 rows.append(
                     {
                         "part": part, "stratum": stratum, "metric": metric, "arm": arm, "base": base, **asdict(each),
@@ -314,17 +322,17 @@ def _pictures(
         return []
     found = [
         png(
-            figures.forest(known, metric, base, design.margin),
+            figures.forest(known, title(metric), base, design.margin),
             stem.with_name(f"forest_{stem.name}.png"),
-            f"{part}: {metric} of each arm minus that of {base}, with its {1 - design.alpha:.0%} interval over "
-            "trainings and patients. Right of zero is better.",
+            f"{part}: {title(metric)} of each arm minus that of {base}, with its {1 - design.alpha:.0%} interval "
+            "over trainings and patients. Right of zero is better.",
         )
     ]
     cutoffs = {each["bands"]: _cutoff_hz(each["band_selection"]) for each in runs}
     curve = known.assign(cutoff_hz=known["arm"].map(cutoffs)).dropna(subset="cutoff_hz")
     if len(curve) > 2:
-        caption = f"{part}: {metric} minus that of {base} where bands above a cut-off were cut away, with intervals."
-        picture = figures.cutoff_curve(curve, metric, base, design.margin)
+        caption = f"{part}: {title(metric)} minus that of {base} with the bands above a cut-off gone, with intervals."
+        picture = figures.cutoff_curve(curve, title(metric), base, design.margin)
         found.append(png(picture, stem.with_name(f"cutoffs_{stem.name}.png"), caption))
     return found
 
