@@ -34,7 +34,8 @@ def typed(cls: type[Settings], cfg: DictConfig, name: str) -> Settings:
         if OmegaConf.is_config(child):  # a frozen dataclass inside another would refuse the user's values
             OmegaConf.set_readonly(child, False)
     try:
-        return OmegaConf.to_object(OmegaConf.merge(schema, cfg[name]))
+        # resolved while it still hangs in the tree that it may refer to
+        return OmegaConf.to_object(OmegaConf.merge(schema, OmegaConf.to_container(cfg[name], resolve=True)))
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         key = f"{name}.{error.full_key}" if error.full_key else name

@@ -16,6 +16,7 @@ RECORDING_COLUMNS = (
     "label",
     "split",
 )
+STRATA = ("device", "sample_rate_hz")  # what figures can be told apart by
 OPTIONAL_COLUMNS = ("device", "site", "age_years", "sex", "diagnosis")
 EVENT_COLUMNS = ("recording_id", "start_s", "end_s", "label")
 

@@ -14,11 +14,10 @@ import pandas as pd
 from respcam import figures
 from respcam.artifact import Artifact, write_atomically
 from respcam.differences import Design, Difference, Pair, conclusion, corrected, differences
-from respcam.manifest import write_table
+from respcam.manifest import STRATA, write_table
 from respcam.metrics import METRICS, BootstrapSettings
 from respcam.report import render
 from respcam.stages.pictures import png
-from respcam.stages.train import STRATA
 
 log = logging.getLogger(__name__)
 

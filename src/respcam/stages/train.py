@@ -16,7 +16,7 @@ from respcam import metrics, training
 from respcam.artifact import Artifact, write_atomically
 from respcam.bands import BandSelection, fed_bands, kept_bands
 from respcam.front_end import FrontEnd
-from respcam.manifest import named, write_table
+from respcam.manifest import STRATA, named, write_table
 from respcam.metrics import BootstrapSettings
 from respcam.model import ModelSettings, build
 from respcam.patches import PatchSettings, patch_starts
@@ -29,7 +29,6 @@ from respcam.training import Scaler, Training, Units
 log = logging.getLogger(__name__)
 
 SCHEMA = 3
-STRATA = ("device", "sample_rate_hz")  # of the manifest: what figures can be told apart by
 
 
 @dataclass(frozen=True)
