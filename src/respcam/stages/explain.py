@@ -127,7 +127,7 @@ def run(
         bar = tqdm(total=n, desc="explain", unit="patch")
         for pictures in training.patch_batches(data, settings.batch_patches, patches):
             rows = slice(done, done + len(pictures))
-            target = None if wanted is None else fabric.to_device(torch.from_numpy(wanted[rows]))
+            target = None if wanted is None else fabric.to_device(torch.tensor(wanted[rows]))
             scaled = scaler(fabric.to_device(torch.from_numpy(pictures)))
             found = cam.heat_maps(model, scaled, layers, [settings.method], target)
             heat = found.heat(settings.method, layers)
