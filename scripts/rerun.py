@@ -19,8 +19,11 @@ def main(arguments: argparse.Namespace) -> None:
 
     if not (arguments.run / "config.yaml").is_file():
         raise SystemExit(f"{arguments.run}: not a finished run (it has no config.yaml)")
+    out = arguments.out / arguments.run.name
+    if any(out.glob("runs/*/provenance.json")):
+        raise SystemExit(f"{out}: made again before; remove it, or name another folder with --out")
     cfg = OmegaConf.load(arguments.run / "config.yaml")
-    cfg.paths.store, cfg.paths.runs = str(arguments.out / "store"), str(arguments.out / "runs")
+    cfg.paths.store, cfg.paths.runs = str(out / "store"), str(out / "runs")
     again = pipeline_of(cfg).run_all().parent
     made, now = (json.loads((folder / "provenance.json").read_text()) for folder in (arguments.run, again))
     print(again)

@@ -78,14 +78,10 @@ class BandSelection:
     @property
     def words(self) -> str:
         """What is kept, for a reader."""
-        if self.keep_hz is None:
-            kept = "all"
-        elif self.choose == "ranges":
-            kept = f"{self.keep_hz} Hz by the {self.rule} of the band"
-        else:
-            kept = f"as many as in {self.keep_hz} Hz; those that go: {self.choose.replace('_', ' ')}"
-            if self.gone is not None:
-                kept += f", bands {self.gone}"
+        ranges = "all" if self.keep_hz is None else f"{self.keep_hz} Hz by the {self.rule} of the band"
+        kept = ranges if self.choose == "ranges" else f"as many as {ranges}; {self.choose.replace('_', ' ')} go"
+        if self.gone is not None:
+            kept = f"all but bands {self.gone}" + ("" if self.choose == "ranges" else f", the {self.choose}")
         return kept + (", the others blank" if self.how == "mask" else "")
 
     def front_end(self, front_end: FrontEnd) -> FrontEnd:

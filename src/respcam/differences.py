@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from respcam.metrics import METRICS, BootstrapSettings, mean_of_known, patient_weights, resampled_figures
+from respcam.metrics import METRICS, BootstrapSettings, mean_of_known, resampled_figures, weights_and_resamples
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,7 @@ def differences(
         NaN where a figure is not defined.
     """
     names = np.unique(np.concatenate([pair.patients for pair in pairs]))
-    drawn = patient_weights(names, bootstrap)
-    once_and_drawn = np.concatenate([np.ones((1, len(names)), dtype=drawn.dtype), drawn])
+    once_and_drawn = weights_and_resamples(names, bootstrap)
     rng = np.random.default_rng(bootstrap.seed)
     as_is_and_swapped = np.concatenate(
         [np.zeros((1, len(names)), bool), rng.random((design.n_permutations, len(names))) < 0.5]
@@ -245,7 +244,9 @@ def conclusion(
         bound = max(abs(found.low), abs(found.high))
         is_no_worse = found.low > -design.margin
         verdict = "no worse" if is_no_worse else "open"
-        says = f"{arm}: no difference seen, smaller than {bound:.3f}: {figures}. " + (
+        is_seen = not found.low <= 0 <= found.high
+        what = "a difference that is in doubt once corrected" if is_seen else "no difference seen"
+        says = f"{arm}: {what}, smaller than {bound:.3f}: {figures}. " + (
             f"It costs less than the margin of {design.margin:g}; that it helps does not follow."
             if is_no_worse
             else f"Neither harm beyond the margin of {design.margin:g} nor a gain is ruled out: this design sees "

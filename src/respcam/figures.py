@@ -177,28 +177,6 @@ def _heat_colours() -> "ListedColormap":
     return ListedColormap(colours)
 
 
-def metric_intervals(table: pd.DataFrame, metrics: Sequence[str]) -> "Figure":
-    """Point and interval of each metric, one row per run.
-
-    Parameters
-    ----------
-    table : DataFrame
-        ``run`` and, per metric, ``<metric>, <metric>_low, <metric>_high``.
-    metrics : sequence of str
-    """
-    figure = _figure(2.3 * len(metrics) + 1.5, 1.1 + 0.32 * len(table))
-    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    rows = np.arange(len(table))
-    for axes, metric in zip(panels, metrics, strict=True):
-        value, low, high = (table[f"{metric}{end}"].astype(float) for end in ("", "_low", "_high"))
-        axes.errorbar(value, rows, xerr=[value - low, high - value], fmt="o", color=BLUE, capsize=3, markersize=4)
-        axes.set(title=metric.replace("_", " "), ylim=(len(table) - 0.5, -0.5))
-        axes.title.set_fontsize(9)
-        axes.grid(axis="x", color="#dddddd")
-    panels[0].set_yticks(rows, table["run"], fontsize=8)
-    return figure
-
-
 def forest(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figure":
     """Difference of each arm from the base arm, with its interval and the margin for "no worse".
 

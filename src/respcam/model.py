@@ -48,7 +48,7 @@ class BandCNN(nn.Module):
     Each channel of the last map is summed up by its mean (what goes on all the time), its loudest
     row (a wheeze: long and narrow) and its peak (a crackle: short), which one linear layer weighs.
     The sums are never below zero and large beside what a sound changes about them, so they are
-    normalised first (Ioffe and Szegedy 2015, arXiv 1502.03167): half the epochs, and no worse.
+    normalised first (Ioffe and Szegedy 2015, arXiv 1502.03167).
     The gradient's mean over the map is the same multiple of that layer's weight, over the channel's
     standard deviation, in all three parts, so Grad-CAM on the last map is the class activation map
     (Zhou et al. 2016, arXiv 1512.04150).

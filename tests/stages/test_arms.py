@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_pipeline import settings_in
+from test_pipeline import GROUPS, settings_in
 
+from respcam.artifact import Artifact
 from respcam.bands import BandSelection, kept_bands
 from respcam.stages.pipeline import Pipeline
 from respcam.stages.subject import TrustSettings
+from respcam.stages.trust import fall_of_bands
 
 PRUNED = [[0, 1500]]
 
@@ -70,6 +72,17 @@ def test_the_coldest_bands_go(folder):
     own = heat[(heat["scope"] == "band") & (heat["target_class"] == "adventitious")].reset_index()
     assert own.loc[gone, "ratio"].max() <= own.drop(index=gone)["ratio"].min()
     assert len(gone) == 10
+
+
+def test_the_fall_of_a_band_lies_between_those_of_its_groups(tmp_path):
+    artifact = Artifact(tmp_path, "trust", 1)
+    artifact.folder.mkdir(parents=True)
+    (artifact.folder / "provenance.json").write_text("{}")
+    rows = [("occlusion", name, float(k)) for k, name in enumerate(GROUPS.names)]
+    rows += [("occlusion, mean", name, 99.0) for name in GROUPS.names]
+    pd.DataFrame(rows, columns=["name", "hz", "fall"]).to_csv(artifact.folder / "profiles.csv", index=False)
+    found = fall_of_bands(artifact, np.array([110.0, 275.0, 362.5, 1990.0]), GROUPS)
+    np.testing.assert_allclose(found, [0, 0.5, 1, 10])
 
 
 def test_a_model_that_was_not_asked_is_missed(folder):

@@ -254,7 +254,8 @@ def _pairs(
     strata = {}
     for field in STRATA if known else ():
         if all(field in table for table in known):
-            for value in sorted(set(pd.concat([table[field] for table in known]).dropna())):
+            values = sorted(set(pd.concat([table[field] for table in known]).dropna()))
+            for value in values if len(values) > 1 else ():
                 stratum = f"{field.removesuffix('_hz').replace('_', ' ')} {value}"
                 strata[stratum] = [(table[field] == value).to_numpy() for table in known]
     return pairs, strata, normal, task["score"]
