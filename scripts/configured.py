@@ -73,6 +73,7 @@ def settings_of(cfg: DictConfig) -> RunSettings:
 def asked(cfg: DictConfig) -> str:
     """What tells a run from others: the configuration without where and on what it is made."""
     plain = OmegaConf.to_container(cfg, resolve=True)
+    del plain["training"]["threads"]
     return OmegaConf.to_yaml({name: own for name, own in plain.items() if name not in ("paths", "device", "workers")})
 
 
