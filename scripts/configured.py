@@ -15,6 +15,7 @@ from respcam.front_end import FrontEnd
 from respcam.metrics import BootstrapSettings
 from respcam.model import ModelSettings
 from respcam.patches import PatchSettings
+from respcam.shard import Shard
 from respcam.splits import SplitSettings
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.explain import ExplainSettings
@@ -25,6 +26,8 @@ from respcam.tasks import Task
 from respcam.training import Training
 
 Settings = TypeVar("Settings")
+
+PLACE = ("paths", "device", "workers", "shard")  # where and on what a run is made, not what it is
 
 
 def typed(cls: type[Settings], cfg: DictConfig, name: str) -> Settings:
@@ -64,6 +67,7 @@ def settings_of(cfg: DictConfig) -> RunSettings:
         seed=cfg.seed,
         device=cfg.device,
         workers=cfg.workers,
+        shard=typed(Shard, cfg, "shard"),
         store=Path(cfg.paths.store),
         runs=Path(cfg.paths.runs),
         config=OmegaConf.to_yaml(cfg, resolve=True),
@@ -71,10 +75,10 @@ def settings_of(cfg: DictConfig) -> RunSettings:
 
 
 def asked(cfg: DictConfig) -> str:
-    """What tells a run from others: the configuration without where and on what it is made."""
+    """What tells a run from others: the configuration without its place."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     del plain["training"]["threads"]
-    return OmegaConf.to_yaml({name: own for name, own in plain.items() if name not in ("paths", "device", "workers")})
+    return OmegaConf.to_yaml({name: own for name, own in plain.items() if name not in PLACE})
 
 
 def pipeline_of(cfg: DictConfig) -> Pipeline:

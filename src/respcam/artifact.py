@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, is_dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -136,6 +136,41 @@ class Artifact:
         written. When the block ends without an error, ``provenance.json`` is written last and the
         folder gets its final name. Another process that needs the same artifact waits at the lock.
         """
+        with self._locked():
+            for path in sorted(self.folder.parent.glob(f".{self.folder.name}.share-*.lock")):
+                with FileLock(path):  # once they are done, no other share begins: that takes the lock held here
+                    pass
+            if self.is_finished:
+                log.info("%s: already done, nothing recomputed (%s)", self.stage, self.folder)
+                yield None
+                return
+            partial = self._partial()
+            started = datetime.now(UTC)
+            yield partial
+            provenance = {**self.identity, "digest": self.digest, **surroundings(started)}
+            write_atomically(partial / "provenance.json", json.dumps(provenance, indent=2) + "\n")
+            partial.replace(self.folder)
+            log.info("%s: done in %.1f s (%s)", self.stage, provenance["duration_s"], self.folder)
+
+    @contextmanager
+    def contributing(self, share: str) -> Iterator[Path | None]:
+        """Hand out the folder to fill with a share of the work, or None where all of it is done.
+
+        Processes with other shares fill the same folder at the same time; a process with the same
+        share waits. Whoever then calls `building` finds what they wrote, and finishes.
+        """
+        with ExitStack() as held:
+            with self._locked():
+                if self.is_finished:
+                    log.info("%s: already done, nothing recomputed (%s)", self.stage, self.folder)
+                    yield None
+                    return
+                held.enter_context(FileLock(self.folder.with_name(f".{self.folder.name}.share-{share}.lock")))
+                partial = self._partial()
+            yield partial
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.folder.with_name(f".{self.folder.name}.lock"))
         try:
@@ -144,22 +179,16 @@ class Artifact:
             log.info("%s: another process is at work on %s; waiting", self.stage, self.folder.name)
             lock.acquire()
         try:
-            if self.is_finished:
-                log.info("%s: already done, nothing recomputed (%s)", self.stage, self.folder)
-                yield None
-                return
-            partial = self.folder.with_name(f"{self.folder.name}.partial")
-            if partial.exists():
-                log.info("%s: resuming what an earlier attempt left in %s", self.stage, partial)
-            partial.mkdir(exist_ok=True)
-            started = datetime.now(UTC)
-            yield partial
-            provenance = {**self.identity, "digest": self.digest, **surroundings(started)}
-            write_atomically(partial / "provenance.json", json.dumps(provenance, indent=2) + "\n")
-            partial.replace(self.folder)
-            log.info("%s: done in %.1f s (%s)", self.stage, provenance["duration_s"], self.folder)
+            yield
         finally:
             lock.release()
+
+    def _partial(self) -> Path:
+        partial = self.folder.with_name(f"{self.folder.name}.partial")
+        if partial.exists():
+            log.info("%s: going on with what is there in %s", self.stage, partial)
+        partial.mkdir(exist_ok=True)
+        return partial
 
 
 def surroundings(started: datetime) -> dict[str, Any]:

@@ -3,8 +3,10 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from respcam import front_end
 from respcam.artifact import Artifact
 from respcam.front_end import FrontEnd, LogMel
+from respcam.shard import Shard
 from respcam.stages import features
 
 FRONT_END = FrontEnd()
@@ -65,3 +67,36 @@ def test_filters_on_one_bin_are_announced(tmp_path, resampled, caplog):
 def test_another_rate_is_refused(tmp_path, resampled):
     with pytest.raises(ValueError, match=r"front_end.sample_rate_hz is 8000, but audio.sample_rate_hz made 16000 Hz"):
         run(tmp_path, resampled, FrontEnd(sample_rate_hz=8000, window_samples=200, hop_samples=80))
+
+
+def test_shares_make_what_the_whole_makes(tmp_path, resampled, monkeypatch):
+    monkeypatch.setattr(features, "SHARD_BYTES", 200 * 64 * 4)
+    monkeypatch.setattr(features, "CHUNK_RECORDINGS", 1)
+    expected = run(tmp_path, resampled)
+    artifact = features.plan(tmp_path / "other", resampled, FRONT_END)
+    for index in (1, 0):
+        assert not artifact.is_finished
+        found = features.run(artifact, resampled, FRONT_END, 1, Shard(index, 2))
+    for name in ("mel-000.npy", "mel-001.npy", "index.csv", "bands.csv"):
+        assert (found / name).read_bytes() == (expected / name).read_bytes()
+    assert not list(found.glob("journal*"))
+
+
+def test_frames_that_are_there_are_not_computed_again(tmp_path, resampled, monkeypatch):
+    monkeypatch.setattr(features, "CHUNK_RECORDINGS", 1)
+    write, seen = front_end.write_frames, []
+
+    def die_at_the_third(path, first_frame, files, settings):
+        seen.append(files[0].stem)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return write(path, first_frame, files, settings)
+
+    monkeypatch.setattr(front_end, "write_frames", die_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, resampled)
+    folder = run(tmp_path, resampled)
+    assert seen == ["a", "b", "c", "c", "d"]
+    store = features.FrameStore.open(folder, FRONT_END)
+    wave, _ = sf.read(resampled.folder / "audio" / "a.wav", dtype="float32")
+    np.testing.assert_allclose(store.frames("a", 0, 98), LogMel(FRONT_END)(wave), atol=1e-6)

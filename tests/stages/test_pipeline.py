@@ -20,6 +20,7 @@ from respcam.front_end import FrontEnd
 from respcam.metrics import METRICS, BootstrapSettings, Interval
 from respcam.model import ModelSettings
 from respcam.patches import PatchSettings
+from respcam.shard import WHOLE
 from respcam.splits import SplitSettings
 from respcam.stages import compare, confounds
 from respcam.stages.dataset import DatasetSettings
@@ -61,6 +62,7 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
         seed=0,
         device="cpu",
         workers=1,
+        shard=WHOLE,
         store=folder / "store",
         runs=folder / "runs",
         config="seed: 0\n",

@@ -8,6 +8,7 @@ import soundfile as sf
 from respcam import audio, manifest
 from respcam.artifact import file_sha256
 from respcam.audio import AudioSettings
+from respcam.shard import Shard
 from respcam.stages import resample
 from respcam.stages.dataset import DatasetSettings, open_dataset, validate
 
@@ -142,7 +143,7 @@ def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(audio, "resample_file", die_at_the_last)
     with pytest.raises(KeyboardInterrupt):
         resample.run(artifact, source, SETTINGS, workers=1)
-    with (artifact.folder.with_name(artifact.folder.name + ".partial") / "journal.jsonl").open("a") as journal:
+    with (artifact.folder.with_name(artifact.folder.name + ".partial") / "journal-0-of-1.jsonl").open("a") as journal:
         journal.write('{"recording_id": "good_2", "n_sam')  # a line that was cut off
     seen.clear()
     monkeypatch.setattr(
@@ -151,4 +152,39 @@ def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch, caplog):
     folder = resample.run(artifact, source, SETTINGS, workers=1)
     assert seen == ["good_2"]
     assert len(pd.read_csv(folder / "recordings.csv")) == 3
-    assert not (folder / "journal.jsonl").exists()
+    assert not list(folder.glob("journal*"))
+
+
+def test_shares_make_what_the_whole_makes(damaged, tmp_path, monkeypatch):
+    whole, shared = tmp_path / "whole", tmp_path / "shared"
+    source = open_dataset(damaged, whole, 1)
+    expected = resample.run(resample.plan(whole, source, SETTINGS), source, SETTINGS, workers=1)
+    artifact = resample.plan(shared, source, SETTINGS)
+    for index in (2, 0):
+        resample.run(artifact, source, SETTINGS, 1, Shard(index, 3))
+        assert not artifact.is_finished
+    seen, one = [], audio.resample_file
+    monkeypatch.setattr(
+        audio, "resample_file", lambda row, *rest: seen.append(row["recording_id"]) or one(row, *rest)
+    )
+    resample.run(artifact, source, SETTINGS, 1, Shard(0, 3))
+    assert seen == []
+    found = resample.run(artifact, source, SETTINGS, 1, Shard(1, 3))
+    assert seen == list(source.recordings["recording_id"].iloc[1::3])
+    names = sorted(path.relative_to(found) for path in found.rglob("*.*"))
+    assert names == sorted(path.relative_to(expected) for path in expected.rglob("*.*"))
+    for name in names:
+        if name.name != "provenance.json":
+            assert (found / name).read_bytes() == (expected / name).read_bytes()
+
+
+def test_the_whole_takes_over_what_shares_left(damaged, tmp_path):
+    source = open_dataset(damaged, tmp_path / "store", 1)
+    artifact = resample.plan(tmp_path / "store", source, SETTINGS)
+    resample.run(artifact, source, SETTINGS, 1, Shard(0, 2))
+    left = artifact.folder.with_name(f"{artifact.folder.name}.partial")
+    stamps = {path: path.stat().st_mtime_ns for path in left.glob("audio/*")}
+    assert stamps
+    folder = resample.run(artifact, source, SETTINGS, 1)
+    assert len(pd.read_csv(folder / "recordings.csv")) == 3
+    assert all((folder / "audio" / path.name).stat().st_mtime_ns == stamp for path, stamp in stamps.items())

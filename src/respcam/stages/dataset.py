@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from filelock import FileLock
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
@@ -213,6 +214,12 @@ def look_at_files(root: Path, recordings: pd.DataFrame, store: Path, workers: in
         By recording_id: 64 hex digits, or missing, or unreadable.
     """
     memory = store / "checksums" / f"{digest_of(str(root.resolve()))[:16]}.json"
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(memory.with_suffix(".lock")):  # jobs that start together read the files once
+        return _look_at_files(root, recordings, memory, workers)
+
+
+def _look_at_files(root: Path, recordings: pd.DataFrame, memory: Path, workers: int) -> pd.Series:
     known = json.loads(memory.read_text()) if memory.is_file() else {}
 
     def state(relative: str) -> tuple[list[int], str]:
@@ -233,7 +240,6 @@ def look_at_files(root: Path, recordings: pd.DataFrame, store: Path, workers: in
     )
     states = list(tqdm(jobs, total=len(recordings), desc="look at files", unit="file", leave=False, delay=1))
     fresh = {path: each for path, each in zip(recordings["path"], states, strict=True) if each[0]}
-    memory.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(memory, json.dumps({**known, **fresh}))
     return pd.Series([digest for _, digest in states], index=recordings["recording_id"], name="found")
 

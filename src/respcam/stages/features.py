@@ -1,6 +1,7 @@
 """16 kHz audio to log-mel frames in one array, with an index of where each recording lies."""
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,8 @@ from respcam import front_end
 from respcam.artifact import Artifact
 from respcam.front_end import FrontEnd
 from respcam.manifest import named, write_table
+from respcam.shard import WHOLE, Shard
+from respcam.stages.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ def plan(store: Path, resampled: Artifact, settings: FrontEnd) -> Artifact:
     return Artifact(store, "features", SCHEMA, {"front_end": settings}, {"resample": resampled.digest})
 
 
-def run(artifact: Artifact, resampled: Artifact, settings: FrontEnd, workers: int) -> Path:
+def run(artifact: Artifact, resampled: Artifact, settings: FrontEnd, workers: int, shard: Shard = WHOLE) -> Path:
     """Compute the log-mel frames of every resampled recording.
 
     Parameters
@@ -40,37 +43,39 @@ def run(artifact: Artifact, resampled: Artifact, settings: FrontEnd, workers: in
     settings : FrontEnd
     workers : int
         Processes.
+    shard : Shard
+        Share of the recordings to do; whoever does the last of them finishes the output.
 
     Returns
     -------
     Path
         Folder with ``mel-*.npy`` (float32 [shape=(frame, band)], at most 512 MiB each),
         ``index.csv`` (recording_id, shard, first_frame, n_frames) and ``bands.csv`` (band,
-        lower_hz, centre_hz, upper_hz, n_bins).
+        lower_hz, centre_hz, upper_hz, n_bins); it is there once every share is done.
 
     Raises
     ------
     ValueError
         If the audio has another rate than the front end expects.
     """
+    if not shard.is_whole:
+        with artifact.contributing(str(shard)) as partial:
+            if partial is None:
+                return artifact.folder
+            n_left = _fill(partial, _index(resampled, settings), resampled, settings, workers, shard)
+        if n_left:
+            log.info("features: %d recordings are left to other shards", n_left)
+            return artifact.folder
     with artifact.building() as partial:
         if partial is None:
             return artifact.folder
         bands = bands_table(settings)
         announce_weak_bands(bands)
-        audio = resampled.require() / "audio"
-        recordings = pd.read_csv(resampled.folder / "recordings.csv", dtype={"recording_id": str})
-        _check_rate(audio, recordings, settings)
-        index = _lay_out(recordings, settings)
-        if not index["n_frames"].any():
-            raise ValueError(f"features: no recording is as long as one window of {settings.window_samples} samples")
-        with Parallel(n_jobs=workers, return_as="generator_unordered") as pool:
-            bar = tqdm(total=len(index), desc="features", unit="rec")
-            for shard, rows in index.groupby("shard"):
-                _fill(partial / f"mel-{shard:03d}.npy", rows, audio, settings, pool, bar)
-            bar.close()
+        index = _index(resampled, settings)
+        _fill(partial, index, resampled, settings, workers, WHOLE)
         write_table(bands, partial / "bands.csv")
         write_table(index, partial / "index.csv")
+        Journal(partial, WHOLE).remove()
     return artifact.folder
 
 
@@ -95,15 +100,25 @@ def announce_weak_bands(bands: pd.DataFrame) -> None:
         )
 
 
-def _check_rate(audio: Path, recordings: pd.DataFrame, settings: FrontEnd) -> None:
+def _index(resampled: Artifact, settings: FrontEnd) -> pd.DataFrame:
+    """Read what was resampled and give each recording its place."""
+    recordings = pd.read_csv(resampled.require() / "recordings.csv", dtype={"recording_id": str})
     if recordings.empty:
         raise ValueError("features: no usable recording; the rejected ones are listed by the resample stage")
-    rate_hz = sf.info(audio / f"{recordings['recording_id'].iloc[0]}.wav").samplerate
+    rate_hz = sf.info(_wav(resampled, recordings["recording_id"].iloc[0])).samplerate
     if rate_hz != settings.sample_rate_hz:
         raise ValueError(
             f"front_end.sample_rate_hz is {settings.sample_rate_hz}, but audio.sample_rate_hz made {rate_hz} Hz; "
             "set both to one value"
         )
+    index = _lay_out(recordings, settings)
+    if not index["n_frames"].any():
+        raise ValueError(f"features: no recording is as long as one window of {settings.window_samples} samples")
+    return index
+
+
+def _wav(resampled: Artifact, recording_id: str) -> Path:
+    return resampled.folder / "audio" / f"{recording_id}.wav"
 
 
 def _lay_out(recordings: pd.DataFrame, settings: FrontEnd) -> pd.DataFrame:
@@ -119,23 +134,40 @@ def _lay_out(recordings: pd.DataFrame, settings: FrontEnd) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["recording_id", "shard", "first_frame", "n_frames"])
 
 
-def _fill(path: Path, rows: pd.DataFrame, audio: Path, settings: FrontEnd, pool: Parallel, bar: tqdm) -> None:
-    """Compute one shard; a shard that is there is whole, since it gets its name last."""
-    if path.is_file():
-        bar.update(len(rows))
-        return
-    partial = path.with_name(f".{path.name}.partial")
-    shape = (int(rows["n_frames"].sum()), settings.n_bands)
-    np.lib.format.open_memmap(partial, mode="w+", dtype=np.float32, shape=shape).flush()
-    files = [audio / f"{name}.wav" for name in rows["recording_id"]]
-    first = rows["first_frame"].tolist()
-    jobs = (
-        delayed(front_end.write_frames)(partial, first[i], files[i : i + CHUNK_RECORDINGS], settings)
-        for i in range(0, len(files), CHUNK_RECORDINGS)
+def _fill(
+    folder: Path, index: pd.DataFrame, resampled: Artifact, settings: FrontEnd, workers: int, shard: Shard
+) -> int:
+    """Compute a share of the frames; returns the number of recordings that no share has done by now."""
+    pieces = []
+    for number, rows in index.groupby("shard"):
+        path = folder / f"mel-{number:03d}.npy"
+        _allocate(path, (int(rows["n_frames"].sum()), settings.n_bands))
+        names, first = rows["recording_id"].tolist(), rows["first_frame"].tolist()
+        for i in range(0, len(names), CHUNK_RECORDINGS):
+            pieces.append((path, first[i], [_wav(resampled, name) for name in names[i : i + CHUNK_RECORDINGS]]))
+    journal = Journal(folder, shard)
+    done = set(journal.read())
+    own = [number for number in range(len(pieces)) if shard.holds(number)]
+    todo = [number for number in own if number not in done]
+    n_own, n_todo = (sum(len(pieces[number][2]) for number in numbers) for numbers in (own, todo))
+    bar = tqdm(total=n_own, initial=n_own - n_todo, desc="features", unit="rec")
+    jobs = Parallel(n_jobs=workers, return_as="generator")(
+        delayed(front_end.write_frames)(*pieces[number], settings) for number in todo
     )
-    for n_done in pool(jobs):
-        bar.update(n_done)
-    partial.replace(path)
+    with bar, journal:
+        for number, n_recordings in zip(todo, jobs, strict=True):
+            journal.append(number)
+            bar.update(n_recordings)
+    done = set(journal.read())
+    return sum(len(files) for number, (_, _, files) in enumerate(pieces) if number not in done)
+
+
+def _allocate(path: Path, shape: tuple[int, int]) -> None:
+    """Make an array of zeros, or find it made; shares may do so at once, for all write the same header."""
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + 4 * shape[0] * shape[1])
 
 
 @dataclass(frozen=True)

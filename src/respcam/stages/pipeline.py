@@ -9,6 +9,7 @@ from respcam.artifact import Artifact
 from respcam.audio import AudioSettings
 from respcam.bands import BandSelection, HzGroups, coldest
 from respcam.front_end import FrontEnd, band_edges_hz
+from respcam.shard import Shard
 from respcam.splits import VALIDATION
 from respcam.stages import bands, explain, features, report, resample, train, trust
 from respcam.stages.dataset import DatasetSettings, Source, open_dataset
@@ -20,6 +21,7 @@ from respcam.stages.train import TrainSettings
 log = logging.getLogger(__name__)
 
 STAGES = ("resample", "features", "train", "explain", "bands", "trust", "report")
+SHARED_STAGES = ("resample", "features")
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class RunSettings:
         auto, cpu, cuda, ...
     workers : int
         Processes for resample and features; -1 takes every core.
+    shard : Shard
+        Share of the recordings that resample and features do.
     store : Path
         Folder of shared intermediate results.
     runs : Path
@@ -55,6 +59,7 @@ class RunSettings:
     seed: int
     device: str
     workers: int
+    shard: Shard
     store: Path
     runs: Path
     config: str
@@ -124,6 +129,19 @@ class Pipeline:
         """The same training on permuted labels."""
         return replace(self.settings.trained, permute_labels=True)
 
+    def check_is_whole(self) -> None:
+        """Refuse a share of work that cannot be divided.
+
+        Raises
+        ------
+        ValueError
+        """
+        if not self.given.shard.is_whole:
+            commands = " and ".join(f"scripts/{name}.py" for name in SHARED_STAGES)
+            raise ValueError(
+                f"shard.count is {self.given.shard.count}; only {commands} divide their work: run the rest without"
+            )
+
     def run(self, stage: str) -> Path:
         """Run one stage, or find it done; those before it must have run.
 
@@ -133,10 +151,12 @@ class Pipeline:
             The stage's folder, or the page of the report.
         """
         own, of = self.settings, self.artifacts
+        if stage not in SHARED_STAGES:
+            self.check_is_whole()
         if stage == "resample":
-            return resample.run(of["resample"], self.source, own.audio, own.workers)
+            return resample.run(of["resample"], self.source, own.audio, own.workers, own.shard)
         if stage == "features":
-            return features.run(of["features"], of["resample"], own.front_end, own.workers)
+            return features.run(of["features"], of["resample"], own.front_end, own.workers, own.shard)
         if stage == "train":
             return train.run(of["train"], of["features"], self.source, own.front_end, own.trained, own.device)
         if stage == "explain":
@@ -172,6 +192,7 @@ class Pipeline:
 
     def run_all(self) -> Path:
         """Run every stage that is not done; returns the page of the report."""
+        self.check_is_whole()
         todo = [stage for stage in STAGES if not self.artifacts[stage].is_finished]
         if not todo:
             log.info("all %d stages were done before; nothing recomputed", len(STAGES))

@@ -1,8 +1,6 @@
 """Foreign audio to 16 kHz mono: the only stage that meets files we did not write."""
 
-import json
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,9 @@ from respcam import audio
 from respcam.artifact import Artifact
 from respcam.audio import AudioSettings
 from respcam.manifest import write_table
+from respcam.shard import WHOLE, Shard
 from respcam.stages.dataset import Source
+from respcam.stages.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def plan(store: Path, source: Source, settings: AudioSettings) -> Artifact:
     return Artifact(store, "resample", SCHEMA, {"audio": settings}, {"audio": source.audio_digest})
 
 
-def run(artifact: Artifact, source: Source, settings: AudioSettings, workers: int) -> Path:
+def run(artifact: Artifact, source: Source, settings: AudioSettings, workers: int, shard: Shard = WHOLE) -> Path:
     """Resample every recording that can be read, and list those that cannot.
 
     Parameters
@@ -39,46 +39,52 @@ def run(artifact: Artifact, source: Source, settings: AudioSettings, workers: in
     settings : AudioSettings
     workers : int
         Processes.
+    shard : Shard
+        Share of the recordings to do; whoever does the last of them finishes the output.
 
     Returns
     -------
     Path
-        Folder with ``audio/<recording_id>.wav``, ``recordings.csv`` and ``rejected.csv``.
+        Folder with ``audio/<recording_id>.wav``, ``recordings.csv`` and ``rejected.csv``; it is there once
+        every share is done.
     """
+    if not shard.is_whole:
+        with artifact.contributing(str(shard)) as partial:
+            if partial is None:
+                return artifact.folder
+            n_done = len(_resample(partial, source, settings, workers, shard))
+        if n_done < len(source.recordings):
+            log.info("resample: %d of %d recordings done; other shards do the rest", n_done, len(source.recordings))
+            return artifact.folder
     with artifact.building() as partial:
         if partial is None:
             return artifact.folder
-        (partial / "audio").mkdir(exist_ok=True)
-        journal = partial / "journal.jsonl"
-        done = {row["recording_id"]: row for row in _read_journal(journal)}
-        todo = source.recordings[~source.recordings["recording_id"].isin(list(done))]
-        jobs = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size="auto")(
-            delayed(audio.resample_file)(
-                row, source.root, source.found[row["recording_id"]], partial / "audio", settings
-            )
-            for row in todo.to_dict("records")
-        )
-        bar = tqdm(jobs, total=len(source.recordings), initial=len(done), desc="resample", unit="rec")
-        with journal.open("a", encoding="utf-8") as file:
-            for row in bar:
-                done[row["recording_id"]] = row
-                file.write(json.dumps(row) + "\n")
-                file.flush()
+        done = _resample(partial, source, settings, workers, WHOLE)
         rows = [done[name] for name in source.recordings["recording_id"]]
         _write(rows, REJECTED_COLUMNS, "reason", partial / "rejected.csv")
         n_usable = _write(rows, RECORDING_COLUMNS, "n_samples", partial / "recordings.csv")
         log.info("resample: %d recordings usable, %d rejected", n_usable, len(rows) - n_usable)
-        journal.unlink()
+        Journal(partial, WHOLE).remove()
     return artifact.folder
 
 
-def _read_journal(path: Path) -> Iterator[dict[str, Any]]:
-    """Rows that an earlier attempt finished; a last line that was cut off does not count."""
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]
-        path.write_text(whole, encoding="utf-8")
-        yield from map(json.loads, whole.splitlines())
+def _resample(
+    folder: Path, source: Source, settings: AudioSettings, workers: int, shard: Shard
+) -> dict[str, dict[str, Any]]:
+    """Do a share of the recordings; returns what is known of every recording done by now, by recording_id."""
+    (folder / "audio").mkdir(exist_ok=True)
+    own = source.recordings[[shard.holds(number) for number in range(len(source.recordings))]]
+    journal = Journal(folder, shard)
+    done = {row["recording_id"] for row in journal.read()}
+    todo = own[~own["recording_id"].isin(list(done))]
+    jobs = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size="auto")(
+        delayed(audio.resample_file)(row, source.root, source.found[row["recording_id"]], folder / "audio", settings)
+        for row in todo.to_dict("records")
+    )
+    with journal:
+        for row in tqdm(jobs, total=len(own), initial=len(own) - len(todo), desc="resample", unit="rec"):
+            journal.append(row)
+    return {row["recording_id"]: row for row in journal.read()}
 
 
 def _write(rows: list[dict[str, Any]], columns: list[str], mark: str, path: Path) -> int:

@@ -1,0 +1,42 @@
+"""A share of the recordings, for jobs that divide one stage among them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal shares; by default the whole.
+
+    Parameters
+    ----------
+    index : int
+        Which share, counted from 0.
+    count : int
+        Number of shares.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise ValueError(f"shard.count is {self.count}; expected at least 1")
+        if not 0 <= self.index < self.count:
+            raise ValueError(
+                f"shard.index is {self.index}; expected 0 to {self.count - 1}, as shard.count is {self.count}"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.index}-of-{self.count}"
+
+    @property
+    def is_whole(self) -> bool:
+        """True where there is nothing to divide."""
+        return self.count == 1
+
+    def holds(self, number: int) -> bool:
+        """True where piece ``number`` of the work is in this share."""
+        return number % self.count == self.index
+
+
+WHOLE = Shard()
