@@ -2,8 +2,10 @@
 
 import functools
 import logging
+import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,8 @@ import respcam
 log = logging.getLogger("respcam")
 
 PROJECT = Path(__file__).resolve().parent.parent
+# conf/hydra/launcher/ray.yaml has the name of the plugin's own on purpose
+warnings.filterwarnings("ignore", message="\\s*'hydra/launcher/ray' is validated against ConfigStore schema")
 OmegaConf.register_new_resolver("project", lambda: str(PROJECT), replace=True)
 
 
@@ -29,6 +33,8 @@ def one_line_errors(main: Callable[[Any], None]) -> Callable[[Any], None]:
 
     @functools.wraps(main)
     def guarded(cfg: Any) -> None:
+        if is_sweep():  # the workers of Ray start elsewhere
+            os.chdir(HydraConfig.get().runtime.cwd)
         try:
             main(cfg)
         except (ValueError, FileNotFoundError) as error:
