@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
@@ -27,7 +27,7 @@ from respcam.training import Training
 
 Settings = TypeVar("Settings")
 
-PLACE = ("paths", "device", "workers", "shard")  # where and on what a run is made, not what it is
+PLACE = ("paths", "device", "workers", "shard", "tracker")  # where and on what a run is made, not what it is
 
 
 def typed(cls: type[Settings], cfg: DictConfig, name: str) -> Settings:
@@ -74,11 +74,11 @@ def settings_of(cfg: DictConfig) -> RunSettings:
     )
 
 
-def asked(cfg: DictConfig) -> str:
+def asked(cfg: DictConfig) -> dict[str, Any]:
     """What tells a run from others: the configuration without its place."""
     plain = OmegaConf.to_container(cfg, resolve=True)
     del plain["training"]["threads"]
-    return OmegaConf.to_yaml({name: own for name, own in plain.items() if name not in PLACE})
+    return {name: own for name, own in plain.items() if name not in PLACE}
 
 
 def pipeline_of(cfg: DictConfig) -> Pipeline:

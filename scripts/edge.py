@@ -73,10 +73,13 @@ def run_stage(cfg: DictConfig, stage: str) -> None:
 
 def run_all(cfg: DictConfig) -> None:
     """Run every stage that is not done, keep a record of it and print where the report lies."""
-    from configured import asked, pipeline_of
+    from configured import asked, pipeline_of, typed
     from respcam.records import recording
+    from respcam.stages.tracking import TrackerSettings, track
 
-    with recording(Path(cfg.paths.records), asked(cfg), HydraConfig.get().overrides.task) as attempt:
+    config, tracker = asked(cfg), typed(TrackerSettings, cfg, "tracker")
+    with recording(Path(cfg.paths.records), OmegaConf.to_yaml(config), HydraConfig.get().overrides.task) as attempt:
         page = pipeline_of(cfg).run_all()
         attempt.run = page.parent
+        track(tracker, page.parent, config)
     print(page)

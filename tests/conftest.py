@@ -9,6 +9,15 @@ import soundfile as sf
 
 RATE_HZ = 16_000
 PROJECT = Path(__file__).resolve().parent.parent
+SMALL = [  # a run of a few seconds
+    "training=quick",
+    "training.epochs=1",
+    "trust.patches=8",
+    "dataset.synthetic.n_patients=20",
+    "dataset.synthetic.recordings_per_patient=1",
+    "dataset.synthetic.duration_s=2",
+    "workers=1",
+]
 
 
 @pytest.fixture

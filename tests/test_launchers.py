@@ -11,16 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
-
-SMALL = [
-    "training=quick",
-    "training.epochs=1",
-    "trust.patches=8",
-    "dataset.synthetic.n_patients=20",
-    "dataset.synthetic.recordings_per_patient=1",
-    "dataset.synthetic.duration_s=2",
-]
+from conftest import PROJECT, SMALL
 
 
 def command(script: str, *arguments: str) -> list[str]:

@@ -1,12 +1,13 @@
 """The command line: every option composes, mistakes end in one line, the README's commands exist."""
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import PROJECT
+from conftest import PROJECT, SMALL
 
 from configured import composed
 from respcam.bands import kept_bands
@@ -181,10 +182,23 @@ def test_every_command_of_the_readme_exists():
             assert {f"{group}={each}" for each in value.split(",")} <= known, f"{group}={value}"
 
 
+def test_mlflows_own_client_lists_a_sweep(tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install -e '.[mlflow]'")
+    sweep = ["-m", "tracker=mlflow", *SMALL, "seed=0,1"]
+    made = run("run.py", *sweep, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    plain = run("run.py", "-m", *SMALL, "seed=0,1", cwd=tmp_path)
+    assert plain.stdout.splitlines()[-1] == made.stdout.splitlines()[-1]  # tracking makes no other run
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    found = client.search_runs([client.get_experiment_by_name("respcam").experiment_id])
+    assert sorted(each.data.params["seed"] for each in found) == ["0", "1"]
+    for each in found:
+        metrics = json.loads((tmp_path / "outputs/runs" / each.info.run_name / "metrics.json").read_text())
+        assert each.data.metrics["test.auroc"] == metrics["test"]["auroc"]["value"]
+
+
 def test_a_sweep_goes_on_after_a_failure_and_resumes(tmp_path):
-    small = ["training=quick", "training.epochs=1", "trust.patches=8", "dataset.synthetic.n_patients=20"]
-    small += ["dataset.synthetic.recordings_per_patient=1", "dataset.synthetic.duration_s=2", "workers=1"]
-    sweep = ["-m", *small, "bands=below", "bands.keep_hz=[[0,9000]],[[9000,9500]],[[0,1500]]"]
+    sweep = ["-m", *SMALL, "bands=below", "bands.keep_hz=[[0,9000]],[[9000,9500]],[[0,1500]]"]
     first = run("run.py", *sweep, cwd=tmp_path)
     assert first.returncode == 1
     assert "bands.keep_hz [[9000.0, 9500.0]] keeps no band" in first.stderr

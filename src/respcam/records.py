@@ -126,9 +126,7 @@ def table(folder: Path) -> pd.DataFrame:
             made = json.loads(provenance.read_text(encoding="utf-8"))
             names = ("dataset", "task", "split", "fold", "bands", "model", "seed")
             known = {name: made["settings"]["run"][name] for name in names} | {"digest": made["digest"][:16]}
-            metrics = json.loads((Path(record.run) / "metrics.json").read_text(encoding="utf-8"))
-            for part, values in metrics.items():
-                known |= {f"{part}.{name}": own["value"] for name, own in values.items() if _is_figure(own)}
+            known |= {name: own["value"] for name, own in intervals(Path(record.run)).items()}
         rows.append({"state": record.state, **known, **asdict(record), "overrides": " ".join(record.overrides)})
     last = ["duration_s", "attempts", "started", "overrides", "digest", "run", "error"]
     if not rows:
@@ -137,8 +135,15 @@ def table(folder: Path) -> pd.DataFrame:
     return found[[name for name in found if name not in last] + [name for name in last if name in found]]
 
 
-def _is_figure(value: object) -> bool:
-    return isinstance(value, dict) and "value" in value
+def intervals(run: Path) -> dict[str, dict[str, float]]:
+    """Every metric of every part of a finished run: ``<part>.<metric>`` to value, low, high."""
+    parts = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
+    return {
+        f"{part}.{name}": own
+        for part, values in parts.items()
+        for name, own in values.items()
+        if isinstance(own, dict) and "value" in own
+    }
 
 
 def _is_alive(pid: int) -> bool:
