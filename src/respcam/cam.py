@@ -168,19 +168,15 @@ def _heat(
         raise ValueError(
             f"cam: methods {list(methods)}, layers {list(layers)}; expected some of {', '.join(METHODS)}"
         )
+    if type(model) is BandCNN and list(methods) == ["grad_cam"] and list(layers) == stages(model)[-1:]:
+        return _known_heat(model, pictures, layers[0], targets_of)
     found = []
-    # its mean gradient is known, and Grad-CAM asks for no more
-    is_known = isinstance(model, BandCNN) and list(layers) == stages(model)[-1:] and set(methods) == {"grad_cam"}
-    with _in_evaluation(model, is_frozen=not is_known), torch.no_grad():
-        scores, maps = _forward(model, pictures, list(layers), with_graph=not is_known)
+    with _in_evaluation(model, is_frozen=True), torch.no_grad():
+        scores, maps = _forward(model, pictures, list(layers))
         targets = targets_of(scores)
         for target in targets:
-            gradients: Sequence[torch.Tensor]
-            if is_known:
-                gradients = [model.mean_gradient(target, maps[0][0, 0].numel())]  # type: ignore[operator]
-            else:
-                is_last = target is targets[-1]
-                gradients = _gradients(scores, target, dict(zip(layers, maps, strict=True)), not is_last)
+            is_last = target is targets[-1]
+            gradients = _gradients(scores, target, dict(zip(layers, maps, strict=True)), not is_last)
             signed = {}
             for layer, own, gradient in zip(layers, maps, gradients, strict=True):
                 own = own.detach()
@@ -196,16 +192,28 @@ def _heat(
     return found
 
 
-def _forward(
-    model: nn.Module, pictures: torch.Tensor, layers: list[str], with_graph: bool
-) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Scores and maps, tied together by a graph that begins at the lowest of the layers, or by none."""
+def _known_heat(
+    model: BandCNN,
+    pictures: torch.Tensor,
+    layer: str,
+    targets_of: Callable[[torch.Tensor], list[torch.Tensor]],
+) -> list[HeatMaps]:
+    """Grad-CAM on the last map of a network whose mean gradient is known: no backward pass."""
+    with _in_evaluation(model, is_frozen=False), torch.no_grad():
+        maps = model.maps(pictures)
+        scores = model.score(maps)
+        n_cells = maps.shape[2] * maps.shape[3]
+        return [
+            HeatMaps(scores, target, {("grad_cam", layer): _weighted_sum(model.mean_gradient(target, n_cells), maps)})
+            for target in targets_of(scores)
+        ]
+
+
+def _forward(model: nn.Module, pictures: torch.Tensor, layers: list[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Scores and maps, tied together by a graph that begins at the lowest of the layers."""
     caught: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def catch(layer: str, output: torch.Tensor) -> torch.Tensor:
-        if not with_graph:
-            caught[layer].append(output)
-            return output
         if not torch.is_grad_enabled():  # the lowest layer: gradients stop here, and are wanted from here up
             output = output.detach().requires_grad_()
             torch.set_grad_enabled(True)
@@ -234,8 +242,8 @@ def _gradients(
 
 def _weighted_sum(weights: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Sum of maps over channels: float32 [shape=(patch, row, column)]."""
-    if weights.shape[2:] == (1, 1):
-        return torch.einsum("nk,nkrc->nrc", weights[:, :, 0, 0], maps)  # writes no weighted copy of the maps
+    if weights.shape[2:] == (1, 1):  # writes no weighted copy of the maps
+        return (maps.permute(0, 2, 3, 1).flatten(1, 2) @ weights[..., 0]).view(len(maps), *maps.shape[2:])
     return (weights * maps).sum(dim=1)
 
 
@@ -297,10 +305,9 @@ def _class_of(scores: torch.Tensor, target: torch.Tensor | int | None) -> torch.
     if target is None:
         return scores.argmax(dim=1)
     target = torch.as_tensor(target, device=scores.device).expand(len(scores))
-    if target.min() < 0 or target.max() >= scores.shape[1]:
-        raise ValueError(
-            f"target class {int(target.min())}..{int(target.max())}; the model has classes 0..{scores.shape[1] - 1}"
-        )
+    lowest, highest = map(int, target.aminmax())
+    if lowest < 0 or highest >= scores.shape[1]:
+        raise ValueError(f"target class {lowest}..{highest}; the model has classes 0..{scores.shape[1] - 1}")
     return target
 
 

@@ -225,7 +225,8 @@ def conclusion(
     level = f"{1 - design.alpha:.0%}"
     figures = f"{metric} {found.value:+.3f} against {base} ({level} interval {found.low:+.3f} to {found.high:+.3f}"
     if n_arms > 1:
-        figures += f", p {p_corrected:.3f} corrected for {n_arms} arms"
+        p = "below 0.001" if p_corrected < 0.001 else f"{p_corrected:.3f}"
+        figures += f", p {p} corrected for {n_arms} arms"
     figures += ")"
     alone = " One training each: training again may move this by more." if found.n_trainings == 1 else ""
     if found.low > 0 and p_corrected < design.alpha:

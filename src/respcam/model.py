@@ -85,7 +85,15 @@ class BandCNN(nn.Module):
         float32 [shape=(patch, class)]
             Scores before softmax.
         """
-        return self.classify(*self.row_sums(self.blocks(self.with_place(patches))))
+        return self.score(self.maps(patches))
+
+    def maps(self, patches: torch.Tensor) -> torch.Tensor:
+        """Last map: float32 [shape=(patch, channel, row, column)]."""
+        return self.blocks(self.with_place(patches))
+
+    def score(self, maps: torch.Tensor) -> torch.Tensor:
+        """Scores from the last map: float32 [shape=(patch, class)]."""
+        return self.classify(*self.row_sums(maps))
 
     def with_place(self, patches: torch.Tensor) -> torch.Tensor:
         """Add the channel that holds each row's place: float32 [shape=(patch, 2, band, frame)]."""
@@ -118,8 +126,9 @@ class BandCNN(nn.Module):
         float32 [shape=(patch, channel, 1, 1)]
             In evaluation mode.
         """
-        spread = (self.norm.get_buffer("running_var") + self.norm.eps).sqrt()
-        return (self.head.weight[target] / (spread * (n_cells / 3)))[:, :, None, None]
+        variance: torch.Tensor = self.norm.running_var  # type: ignore[assignment]
+        scale = (variance + self.norm.eps).rsqrt_().mul_(3 / n_cells)
+        return (self.head.weight.index_select(0, target) * scale)[..., None, None]
 
 
 def _block(n_in: int, n_out: int, kernel: int, stride: tuple[int, int]) -> nn.Sequential:
