@@ -3,10 +3,12 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -28,8 +30,11 @@ def wait_until(is_so, what: str, timeout_s: float = 300):
 
 def family(pid: int) -> set[int]:
     """A process and its descendants: what stops when a machine does."""
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = {int(child): int(parent) for child, parent in map(str.split, listed.splitlines())}
+    parents = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError):  # gone by now
+            fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+            parents[int(fields["Pid"])] = int(fields["PPid"])
     found = {pid}
     while more := {child for child, parent in parents.items() if parent in found} - found:
         found |= more
@@ -49,7 +54,7 @@ def read_records(folder: Path) -> list[dict]:
 
 
 @pytest.fixture
-def cluster(tmp_path, monkeypatch):
+def cluster(tmp_path):
     """Two Ray nodes with a core each, as two machines would be: address, environment, the second node."""
     pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="Ray is not installed: pip install -e '.[ray]'")
     with socket.socket() as probe:
@@ -62,7 +67,7 @@ def cluster(tmp_path, monkeypatch):
         "RAY_worker_niceness": "0",  # beside other tests, polite workers would starve
     }
     ray = [str(Path(sys.executable).with_name("ray")), "start", "--num-cpus=1", "--block", "--disable-usage-stats"]
-    nodes = []
+    nodes, place = [], tempfile.mkdtemp(prefix="ray-")  # its sockets' names must be short
 
     def start(*options: str) -> subprocess.Popen:
         log = tmp_path / f"node{len(nodes)}.log"
@@ -78,12 +83,13 @@ def cluster(tmp_path, monkeypatch):
     try:
         start(
             "--head", f"--port={address.rpartition(':')[2]}", "--node-ip-address=127.0.0.1",
-            "--include-dashboard=false", f"--temp-dir=/tmp/ray-{os.getpid()}",
+            "--include-dashboard=false", f"--temp-dir={place}",
         )  # fmt: skip
         yield address, environment, start(f"--address={address}", "--node-ip-address=127.0.0.1")
     finally:
         for node in nodes:
             switch_off(node)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def test_a_sweep_survives_the_loss_of_a_ray_node(tmp_path, cluster):

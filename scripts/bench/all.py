@@ -2,8 +2,8 @@
 
 Options go on to each. With a data set (dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious)
 the works that read recordings read those; else sounds are made. growth with 100 hours writes 32 GB:
---skip growth leaves it out. Training to a given accuracy is longer still and has a command of its
-own, time_to_auroc.py.
+--skip growth leaves it out. Training to a given accuracy and a sweep are longer still and have commands of their
+own, time_to_auroc.py and sweep.py.
 """
 
 import cam
