@@ -10,6 +10,7 @@ from respcam.training import (
     Training,
     Units,
     fit,
+    log_part,
     make_fabric,
     patch_batches,
     pool,
@@ -209,3 +210,13 @@ def test_an_absent_device_is_refused():
 def test_settings_are_checked(change, message):
     with pytest.raises(ValueError, match=message):
         Training(**change)
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "logsumexp"])
+def test_the_part_of_a_patch_is_the_gradient_of_the_pooling(pooling):
+    scores = torch.tensor([[0.3], [2.0], [-1.0], [0.7], [0.1]], dtype=torch.float64, requires_grad=True)
+    unit = np.array([0, 0, 0, 1, 1])
+    (pool(scores[:3], pooling) + pool(scores[3:], pooling)).sum().backward()
+    part = np.exp(log_part(scores.detach().numpy()[:, 0], unit, pooling))
+    for each in (unit == 0, unit == 1):
+        np.testing.assert_allclose(part[each] / part[each].sum(), scores.grad.numpy()[each, 0])

@@ -246,6 +246,32 @@ def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
     return scores.logsumexp(dim=-2) - float(np.log(scores.shape[-2]))
 
 
+def log_part(scores: np.ndarray, unit: np.ndarray, pooling: str) -> np.ndarray:
+    """Part of each patch in the score of its unit: the gradient of the pooling.
+
+    Parameters
+    ----------
+    scores : float64 [shape=(patch,)]
+        Of the class in question.
+    unit : int [shape=(patch,)]
+        Which unit each patch belongs to.
+    pooling : str
+        mean, max or logsumexp.
+
+    Returns
+    -------
+    float64 [shape=(patch,)]
+        Natural logarithm, up to a constant per unit; minus infinity for a patch that has no part.
+    """
+    if pooling == "mean":
+        return np.zeros(len(scores))
+    if pooling == "max":
+        highest = np.full(unit.max() + 1, -np.inf)
+        np.maximum.at(highest, unit, scores)
+        return np.where(scores == highest[unit], 0.0, -np.inf)
+    return scores
+
+
 def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> "Fabric":
     """Choose the device (auto, cpu, cuda, ...) and precision, and make torch repeatable on it.
 

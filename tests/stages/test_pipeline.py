@@ -150,6 +150,22 @@ def examined(folder):
     return subject, sample
 
 
+def test_patches_are_drawn_by_their_part_in_the_score(finished):
+    subject, even = examined(finished[0])
+    of = {"even": [], "by_part": []}
+    pooled = replace(subject.trained, training=replace(subject.trained.training, pooling="logsumexp"))
+    units = chosen_units(subject.train.folder, None)
+    for pick, found in of.items():
+        for seed in range(12):
+            asked = replace(subject, trained=pooled, settings=replace(subject.settings, pick=pick, seed=seed))
+            sample = draw(asked, units, 8)
+            found.append(subject.log_odds(sample.pictures)[np.arange(len(sample.rows)), sample.target].mean())
+            assert sample.rows["target"].value_counts().tolist() == even.rows["target"].value_counts().tolist()
+    assert np.mean(of["by_part"]) > np.mean(of["even"]) + 3 * np.std(of["even"]) / np.sqrt(12)
+    same = draw(replace(subject, settings=replace(subject.settings, pick="even")), units, 8)
+    assert same.rows["patch"].tolist() == even.rows["patch"].tolist()
+
+
 def test_occlusion_goes_on_where_it_was(finished, tmp_path):
     subject, sample = examined(finished[0])
     rows, gone = np.arange(8), [frozenset({0}), frozenset({1, 2})]

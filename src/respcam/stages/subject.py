@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SAVE_EVERY_S = 10
+PICKS = ("even", "by_part")
 GRADIENT_METHODS = [name for name in cam.METHODS if name not in cam.GRADIENT_FREE]
 
 
@@ -43,6 +44,10 @@ class TrustSettings:
     ----------
     patches : int
         Looked at per evaluated part, spread evenly over classes and patients.
+    pick : str
+        Which patches of a recording: even, or by_part in proportion to their part in its score (the
+        gradient of ``training.pooling``; under log-sum-exp most patches have next to none). Heat per
+        band counts all patches of a recording alike either way.
     event_recordings : int
         Of those that the patches come from, at most so many are held against annotated events whole.
     methods : list of str
@@ -62,6 +67,7 @@ class TrustSettings:
     """
 
     patches: int = 56
+    pick: str = "even"
     event_recordings: int = 16
     methods: list[str] = field(default_factory=lambda: list(GRADIENT_METHODS))
     fills: list[str] = field(default_factory=lambda: list(FILLS))
@@ -73,6 +79,8 @@ class TrustSettings:
     def __post_init__(self) -> None:
         if self.patches < 8:
             raise ValueError(f"trust.patches is {self.patches}; expected at least 8")
+        if self.pick not in PICKS:
+            raise ValueError(f"trust.pick is {self.pick!r}; expected one of {', '.join(PICKS)}")
         if self.event_recordings < 1:
             raise ValueError(f"trust.event_recordings is {self.event_recordings}; expected at least 1")
         for name, legal in (("methods", cam.METHODS), ("fills", FILLS)):
@@ -158,11 +166,14 @@ class Subject:
         return self.scaler(self.fabric.to_device(torch.from_numpy(np.ascontiguousarray(pictures))))
 
     @torch.inference_mode()
-    def log_odds(self, pictures: np.ndarray) -> np.ndarray:
+    def scores(self, pictures: np.ndarray) -> torch.Tensor:
         """Score pictures, in the precision of training: float64 [shape=(patch, class)]."""
         with self.fabric.autocast():
-            scores = torch.cat([self.model(batch) for batch in self.batches(pictures)])
-        return log_odds(scores.double()).cpu().numpy()
+            return torch.cat([self.model(batch) for batch in self.batches(pictures)]).double()
+
+    def log_odds(self, pictures: np.ndarray) -> np.ndarray:
+        """Score pictures as log-odds: float64 [shape=(patch, class)]."""
+        return log_odds(self.scores(pictures)).cpu().numpy()
 
     @torch.inference_mode()
     def occlusion(self, pictures: np.ndarray, fill: np.ndarray) -> Occlusion:
@@ -315,15 +326,20 @@ class Sample:
 def draw(subject: Subject, units: pd.DataFrame, n_patches: int) -> Sample:
     """Draw patches evenly over classes, and within a class over patients and then units."""
     rng = np.random.default_rng(subject.settings.seed)
+    data = load_units(subject.store, units, subject.trained)
     table = patch_table(units, subject.trained.patches)
     table = table.iloc[rng.permutation(len(table))]
-    turn_of_unit = table.groupby("unit_id").cumcount()
+    if subject.settings.pick == "by_part":
+        # the highest of log part plus Gumbel noise is a draw in proportion to the part
+        drawn = _log_parts(subject, data, table.sort_values("patch"))[table["patch"]] + rng.gumbel(size=len(table))
+        turn_of_unit = table.assign(drawn=drawn).groupby("unit_id")["drawn"].rank(ascending=False, method="first")
+    else:
+        turn_of_unit = table.groupby("unit_id").cumcount()
     table = table.assign(turn=turn_of_unit).sort_values("turn", kind="stable")
     table["turn"] = table.groupby("patient_id").cumcount()
     table = table.sort_values("turn", kind="stable")
     per_class = max(1, n_patches // table["target"].nunique())
     rows = table[table.groupby("target").cumcount() < per_class].sort_values("patch").reset_index(drop=True)
-    data = load_units(subject.store, units, subject.trained)
     length = subject.trained.patches.length_frames
     starts = rows["start_frame"].to_numpy() - units["first_frame"].to_numpy()[rows["unit"]]
     pictures = [data.of(unit)[start : start + length].T for unit, start in zip(rows["unit"], starts, strict=True)]
@@ -332,6 +348,18 @@ def draw(subject: Subject, units: pd.DataFrame, n_patches: int) -> Sample:
     if not len(judged):  # a part that holds the normal class alone
         judged = np.arange(len(rows))
     return Sample(rows, np.stack(pictures), data, weights, judged)
+
+
+def _log_parts(subject: Subject, data: Units, table: pd.DataFrame) -> np.ndarray:
+    """Part of each patch in the score of its recording for its own class: float64 [shape=(patch,)], a logarithm."""
+    batches = training.patch_batches(data, subject.explained.batch_patches, subject.trained.patches)
+    n = len(table)
+    bar = tqdm(
+        batches, total=-(-n // subject.explained.batch_patches), desc="weigh patches", unit="batch", leave=False
+    )
+    scores = torch.cat([subject.scores(pictures) for pictures in bar]).cpu().numpy()
+    own = scores[np.arange(n), table["target"]]
+    return training.log_part(own, table["unit"].to_numpy(), subject.trained.training.pooling)
 
 
 def occluders_of(subject: Subject, sample: Sample, stem: Path, rules: Sequence[str]) -> dict[str, Occluder]:
