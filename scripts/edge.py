@@ -74,7 +74,7 @@ def run_stage(cfg: DictConfig, stage: str) -> None:
 def run_all(cfg: DictConfig) -> None:
     """Run every stage that is not done, keep a record of it and print where the report lies."""
     from configured import asked, pipeline_of, typed
-    from respcam.records import recording
+    from respcam.stages.records import recording
     from respcam.stages.tracking import TrackerSettings, track
 
     config, tracker = asked(cfg), typed(TrackerSettings, cfg, "tracker")

@@ -1,5 +1,6 @@
 import json
 import multiprocessing
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,3 +91,33 @@ def test_two_processes_that_need_the_same_artifact_compute_it_once(tmp_path):
 def test_file_sha256(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert file_sha256(tmp_path / "a").startswith("ba7816bf8f01cfea")
+
+
+def test_the_whole_waits_for_shares_under_way(tmp_path):
+    artifact, order = Artifact(tmp_path, "features", 1), []
+    is_begun, may_end = threading.Event(), threading.Event()
+
+    def share():
+        with artifact.contributing("0-of-2") as partial:
+            is_begun.set()
+            may_end.wait(20)
+            (partial / "piece").write_text("of the share")
+            order.append("share")
+
+    def whole():
+        with artifact.building() as partial:
+            order.append((partial / "piece").is_file())
+
+    jobs = [threading.Thread(target=share)]
+    jobs[0].start()
+    assert is_begun.wait(20)
+    jobs.append(threading.Thread(target=whole))
+    jobs[1].start()
+    jobs[1].join(0.5)
+    assert order == []
+    may_end.set()
+    for job in jobs:
+        job.join(20)
+    assert order == ["share", True]
+    with artifact.contributing("1-of-2") as partial:
+        assert partial is None

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from respcam.artifact import file_sha256, git_state
-from respcam.records import intervals
+from respcam.stages.records import intervals
 
 EXACT = ("model.safetensors", "predictions.csv", "metrics.json", "band_heat.csv", "units.csv")
 
