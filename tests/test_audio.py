@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import soundfile as sf
+from scipy.io import wavfile
 
 from respcam.audio import AudioSettings, read_mono, resample, write_wav
 
@@ -111,6 +112,8 @@ def test_written_audio_is_exact_and_not_clipped(tmp_path):
     wave = np.array([0.0, 1.7, -2.5, 1e-9], np.float32)
     write_wav(tmp_path / "a.wav", wave, 16_000)
     np.testing.assert_array_equal(sf.read(tmp_path / "a.wav", dtype="float32")[0], wave)
+    wavfile.write(tmp_path / "expected.wav", 16_000, wave)
+    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "expected.wav").read_bytes()
 
 
 @pytest.mark.parametrize(

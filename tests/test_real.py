@@ -34,12 +34,9 @@ def test_real_headers_widths_and_rates_are_read(name, tmp_path):
     source = dataset.open_dataset(settings.dataset, tmp_path, workers=1)
     present = source.found.index[source.found != audio.MISSING]
     (tmp_path / "out").mkdir()
-    rows = source.recordings.set_index("recording_id", drop=False).loc[present[:20]].to_dict("records")
-    found = [
-        audio.resample_file(row, source.root, source.found[row["recording_id"]], tmp_path / "out", settings.audio)
-        for row in rows
-    ]
-    table = pd.DataFrame(found)
+    own = source.recordings.set_index("recording_id", drop=False).loc[present[:20]]
+    rows = own.assign(found=source.found[present[:20]]).to_dict("records")
+    table = pd.DataFrame(audio.resample_files(rows, source.root, tmp_path / "out", settings.audio))
     assert "reason" not in table
     expected = table["source_samples"] * 16_000 / table["source_rate_hz"]
     assert (table["n_samples"] - expected).abs().max() <= 1

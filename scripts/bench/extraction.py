@@ -14,7 +14,7 @@ from pathlib import Path
 import generated
 import measure
 import pandas as pd
-from joblib.externals.loky import get_reusable_executor
+from loky import get_reusable_executor
 from threadpoolctl import threadpool_limits
 
 from configured import composed
@@ -34,18 +34,23 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
             source = generated.source(Path(folder) / "audio", HOURS)
 
         def extract(n_processes: int) -> float:
-            with tempfile.TemporaryDirectory(dir=folder) as store:
-                resampled = resample.plan(Path(store), source, settings.audio)
-                resample.run(resampled, source, settings.audio, n_processes)
-                framed = features.plan(Path(store), resampled, settings.front_end)
-                features.run(framed, resampled, settings.front_end, n_processes)
-                recordings = pd.read_csv(resampled.folder / "recordings.csv")
-                if n_processes > 1:
-                    get_reusable_executor().shutdown()  # the next round starts its processes itself
+            store = Path(tempfile.mkdtemp(dir=folder, prefix="store"))
+            resampled = resample.plan(store, source, settings.audio)
+            resample.run(resampled, source, settings.audio, n_processes)
+            framed = features.plan(store, resampled, settings.front_end)
+            features.run(framed, resampled, settings.front_end, n_processes)
+            recordings = pd.read_csv(resampled.folder / "recordings.csv")
             return float((recordings["source_samples"] / recordings["source_rate_hz"]).sum() / 3600)
 
+        def between() -> None:
+            get_reusable_executor(reuse=True).shutdown()  # every round starts its processes itself
+            for store in Path(folder).glob("store*"):
+                measure.emptied(store)
+
         hours = extract(n_cores)
-        seconds = measure.alternate({"one": lambda: extract(1), "all": lambda: extract(n_cores)}, arguments.rounds)
+        between()
+        works = {"one": lambda: extract(1), "all": lambda: extract(n_cores)}
+        seconds = measure.alternate(works, arguments.rounds, between=between)
     on = f"{hours:.1f} h, {source.name}"
     return [
         measure.spread("extraction", "one process", on, seconds["one"], "s"),

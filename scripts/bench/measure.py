@@ -67,7 +67,10 @@ class Row:
 
 
 def alternate(
-    works: dict[str, Callable[[], object]], rounds: int, per_round_s: float = 0.2
+    works: dict[str, Callable[[], object]],
+    rounds: int,
+    per_round_s: float = 0.2,
+    between: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
     """Time works in turn, so that a machine that slows down slows all of them.
 
@@ -78,30 +81,32 @@ def alternate(
         Counted rounds, after one that is not.
     per_round_s : float
         A work shorter than this is repeated within a round, up to about this time.
+    between : callable
+        Called after every work, outside the time that is taken.
 
     Returns
     -------
     dict of str to list of float
         Seconds per call, one for each round.
     """
-    repeats = {name: max(1, int(per_round_s / max(_seconds(work), 1e-6))) for name, work in works.items()}
+
+    def seconds(work: Callable[[], object], n: int = 1) -> float:
+        start = time.perf_counter()
+        for _ in range(n):
+            work()
+        found = time.perf_counter() - start
+        between()
+        return found / n
+
+    for work in works.values():
+        seconds(work)
+    repeats = {name: max(1, int(per_round_s / max(seconds(work), 1e-6))) for name, work in works.items()}
     found: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds):
         names = list(works)
         for name in names if number % 2 else reversed(names):
-            work, n = works[name], repeats[name]
-            start = time.perf_counter()
-            for _ in range(n):
-                work()
-            found[name].append((time.perf_counter() - start) / n)
+            found[name].append(seconds(works[name], repeats[name]))
     return found
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    work()
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def ratio(bench: str, what: str, on: str, upper: Sequence[float], lower: Sequence[float], limit: str = "") -> Row:
@@ -205,6 +210,17 @@ def units_of(settings: "RunSettings") -> "tuple[FrameStore, pd.DataFrame, list[s
     store = FrameStore.open(pipeline.artifacts["features"].folder, settings.front_end)
     units, class_names, _, _ = train.prepare_units(pipeline.source, store, settings.trained)
     return store, units, class_names
+
+
+def emptied(folder: Path) -> None:
+    """Give the space of all files back and keep their names.
+
+    For minutes after files were deleted, ext4 passes over their inodes whenever a file is made, which took 0.8 ms
+    instead of 0.05 once thousands had gone: a benchmark that deletes slows its own next round.
+    """
+    for path in folder.rglob("*"):
+        if path.is_file():
+            os.truncate(path, 0)
 
 
 def scratch() -> tempfile.TemporaryDirectory:

@@ -71,7 +71,7 @@ def test_another_rate_is_refused(tmp_path, resampled):
 
 def test_shares_make_what_the_whole_makes(tmp_path, resampled, monkeypatch):
     monkeypatch.setattr(features, "SHARD_BYTES", 200 * 64 * 4)
-    monkeypatch.setattr(features, "CHUNK_RECORDINGS", 1)
+    monkeypatch.setattr(features, "PIECE_RECORDINGS", 1)
     expected = run(tmp_path, resampled)
     artifact = features.plan(tmp_path / "other", resampled, FRONT_END)
     for index in (1, 0):
@@ -83,7 +83,7 @@ def test_shares_make_what_the_whole_makes(tmp_path, resampled, monkeypatch):
 
 
 def test_frames_that_are_there_are_not_computed_again(tmp_path, resampled, monkeypatch):
-    monkeypatch.setattr(features, "CHUNK_RECORDINGS", 1)
+    monkeypatch.setattr(features, "PIECE_RECORDINGS", 1)
     write, seen = front_end.write_frames, []
 
     def die_at_the_third(path, first_frame, files, settings):

@@ -2,12 +2,12 @@
 
 import json
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
 from filelock import FileLock
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from respcam import layouts
@@ -15,6 +15,7 @@ from respcam import manifest as rules
 from respcam import synthetic as sounds
 from respcam.artifact import Artifact, digest_of, file_sha256, write_atomically
 from respcam.audio import MISSING, UNREADABLE, write_wav
+from respcam.stages.processes import number_of
 
 log = logging.getLogger(__name__)
 
@@ -235,10 +236,10 @@ def _look_at_files(root: Path, recordings: pd.DataFrame, memory: Path, workers: 
         except OSError:
             return [], UNREADABLE
 
-    jobs = Parallel(n_jobs=workers, prefer="threads", return_as="generator")(
-        delayed(state)(relative) for relative in recordings["path"]
-    )
-    states = list(tqdm(jobs, total=len(recordings), desc="look at files", unit="file", leave=False, delay=1))
+    paths = recordings["path"].tolist()
+    with ThreadPoolExecutor(number_of(workers)) as threads:
+        jobs = threads.map(state, paths)
+        states = list(tqdm(jobs, total=len(paths), desc="look at files", unit="file", leave=False, delay=1))
     fresh = {path: each for path, each in zip(recordings["path"], states, strict=True) if each[0]}
     write_atomically(memory, json.dumps({**known, **fresh}))
     return pd.Series([digest for _, digest in states], index=recordings["recording_id"], name="found")

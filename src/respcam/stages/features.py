@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import soundfile as sf
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from respcam import front_end
@@ -19,12 +18,13 @@ from respcam.front_end import FrontEnd
 from respcam.manifest import named, write_table
 from respcam.shard import WHOLE, Shard
 from respcam.stages.journal import Journal
+from respcam.stages.processes import results
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 2
 SHARD_BYTES = 512 * 2**20
-CHUNK_RECORDINGS = 32
+PIECE_RECORDINGS = 16
 
 
 def plan(store: Path, resampled: Artifact, settings: FrontEnd) -> Artifact:
@@ -105,7 +105,8 @@ def _index(resampled: Artifact, settings: FrontEnd) -> pd.DataFrame:
     recordings = pd.read_csv(resampled.require() / "recordings.csv", dtype={"recording_id": str})
     if recordings.empty:
         raise ValueError("features: no usable recording; the rejected ones are listed by the resample stage")
-    rate_hz = sf.info(_wav(resampled, recordings["recording_id"].iloc[0])).samplerate
+    first = recordings["recording_id"].iloc[0]
+    rate_hz = sf.info(resampled.folder / "audio" / f"{first}.wav").samplerate
     if rate_hz != settings.sample_rate_hz:
         raise ValueError(
             f"front_end.sample_rate_hz is {settings.sample_rate_hz}, but audio.sample_rate_hz made {rate_hz} Hz; "
@@ -115,10 +116,6 @@ def _index(resampled: Artifact, settings: FrontEnd) -> pd.DataFrame:
     if not index["n_frames"].any():
         raise ValueError(f"features: no recording is as long as one window of {settings.window_samples} samples")
     return index
-
-
-def _wav(resampled: Artifact, recording_id: str) -> Path:
-    return resampled.folder / "audio" / f"{recording_id}.wav"
 
 
 def _lay_out(recordings: pd.DataFrame, settings: FrontEnd) -> pd.DataFrame:
@@ -138,28 +135,26 @@ def _fill(
     folder: Path, index: pd.DataFrame, resampled: Artifact, settings: FrontEnd, workers: int, shard: Shard
 ) -> int:
     """Compute a share of the frames; returns the number of recordings that no share has done by now."""
-    pieces = []
+    audio, pieces = resampled.folder / "audio", []
     for number, rows in index.groupby("shard"):
         path = folder / f"mel-{number:03d}.npy"
         _allocate(path, (int(rows["n_frames"].sum()), settings.n_bands))
         names, first = rows["recording_id"].tolist(), rows["first_frame"].tolist()
-        for i in range(0, len(names), CHUNK_RECORDINGS):
-            pieces.append((path, first[i], [_wav(resampled, name) for name in names[i : i + CHUNK_RECORDINGS]]))
+        for i in range(0, len(names), PIECE_RECORDINGS):
+            files = [audio / f"{name}.wav" for name in names[i : i + PIECE_RECORDINGS]]
+            pieces.append((path, first[i], files, settings))
     journal = Journal(folder, shard)
     done = set(journal.read())
     own = [number for number in range(len(pieces)) if shard.holds(number)]
     todo = [number for number in own if number not in done]
     n_own, n_todo = (sum(len(pieces[number][2]) for number in numbers) for numbers in (own, todo))
     bar = tqdm(total=n_own, initial=n_own - n_todo, desc="features", unit="rec")
-    jobs = Parallel(n_jobs=workers, return_as="generator")(
-        delayed(front_end.write_frames)(*pieces[number], settings) for number in todo
-    )
     with bar, journal:
-        for number, n_recordings in zip(todo, jobs, strict=True):
-            journal.append(number)
+        for i, n_recordings in results(front_end.write_frames, [pieces[number] for number in todo], workers):
+            journal.append(todo[i])
             bar.update(n_recordings)
     done = set(journal.read())
-    return sum(len(files) for number, (_, _, files) in enumerate(pieces) if number not in done)
+    return sum(len(files) for number, (_, _, files, _) in enumerate(pieces) if number not in done)
 
 
 def _allocate(path: Path, shape: tuple[int, int]) -> None:

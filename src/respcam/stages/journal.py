@@ -32,9 +32,9 @@ class Journal:
         self.file = self.path.open("a", encoding="utf-8")
         return self
 
-    def append(self, piece: Any) -> None:
-        """Note a piece as finished."""
-        self.file.write(json.dumps(piece) + "\n")
+    def append(self, *pieces: Any) -> None:
+        """Note pieces as finished."""
+        self.file.writelines(json.dumps(piece) + "\n" for piece in pieces)
         self.file.flush()
 
     def __exit__(self, *_: object) -> None:

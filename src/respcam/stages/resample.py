@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from respcam import audio
@@ -15,10 +14,12 @@ from respcam.manifest import write_table
 from respcam.shard import WHOLE, Shard
 from respcam.stages.dataset import Source
 from respcam.stages.journal import Journal
+from respcam.stages.processes import results
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 2
+PIECE_RECORDINGS = 8
 REJECTED_COLUMNS = ["recording_id", "path", "reason", "detail"]
 RECORDING_COLUMNS = ["recording_id", "n_samples", "source_rate_hz", "source_samples", "rms_db", "peak_db"]
 
@@ -77,13 +78,16 @@ def _resample(
     journal = Journal(folder, shard)
     done = {row["recording_id"] for row in journal.read()}
     todo = own[~own["recording_id"].isin(list(done))]
-    jobs = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size="auto")(
-        delayed(audio.resample_file)(row, source.root, source.found[row["recording_id"]], folder / "audio", settings)
-        for row in todo.to_dict("records")
-    )
-    with journal:
-        for row in tqdm(jobs, total=len(own), initial=len(own) - len(todo), desc="resample", unit="rec"):
-            journal.append(row)
+    rows = todo.assign(found=source.found[todo["recording_id"]].to_numpy()).to_dict("records")
+    pieces = [
+        (rows[i : i + PIECE_RECORDINGS], source.root, folder / "audio", settings)
+        for i in range(0, len(rows), PIECE_RECORDINGS)
+    ]
+    bar = tqdm(total=len(own), initial=len(own) - len(todo), desc="resample", unit="rec")
+    with bar, journal:
+        for _, found in results(audio.resample_files, pieces, workers):
+            journal.append(*found)
+            bar.update(len(found))
     return {row["recording_id"]: row for row in journal.read()}
 
 
