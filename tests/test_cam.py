@@ -292,6 +292,16 @@ def test_heat_of_band_cnn_is_its_class_activation_map():
     np.testing.assert_allclose(heat, expected.detach() * 3 / maps[0, 0].numel(), atol=1e-6)
 
 
+@pytest.mark.parametrize("layer", ["blocks.2", "blocks.3"])
+def test_heat_may_take_part_in_a_loss(layer):
+    maps = heat_maps(BandCNN(3).eval(), torch.randn(2, 1, 64, 96), [layer])
+    weight = torch.ones(2, requires_grad=True)
+    loss = (weight * maps.heat("grad_cam", [layer]).mean(dim=(1, 2))).sum() + (weight[:, None] * maps.scores).sum()
+    (loss + (weight * maps.target).sum()).backward()
+    expected = maps.heat("grad_cam", [layer]).mean(dim=(1, 2)) + maps.scores.sum(dim=1) + maps.target
+    torch.testing.assert_close(weight.grad, expected)
+
+
 STAGES = [f"blocks.{number}" for number in range(4)]
 
 

@@ -44,7 +44,8 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
                 "captum": lambda p=pictures, t=target: captum.attribute(p, t, relu_attributions=True),
                 "pytorch-grad-cam": lambda p=pictures, lib=library: lib(p, [ClassifierOutputTarget(1)] * len(p)),
             }
-            seconds = measure.alternate(works, arguments.rounds)
+            # calls of a millisecond in many short rounds: the machine changes its speed between long ones
+            seconds = measure.alternate(works, arguments.rounds * (20 if n == 1 else 1), per_round_s=0.03)
         on = f"{n} patches, {settings.model.name}, {settings.training.threads} threads"
         own = seconds["one class"]
         found += [

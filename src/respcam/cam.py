@@ -199,14 +199,13 @@ def _known_heat(
     targets_of: Callable[[torch.Tensor], list[torch.Tensor]],
 ) -> list[HeatMaps]:
     """Grad-CAM on the last map of a network whose mean gradient is known: no backward pass."""
-    with _in_evaluation(model, is_frozen=False), torch.no_grad():
+    with _in_evaluation(model, is_frozen=False), torch.inference_mode():
         maps = model.maps(pictures)
         scores = model.score(maps)
         n_cells = maps.shape[2] * maps.shape[3]
-        return [
-            HeatMaps(scores, target, {("grad_cam", layer): _weighted_sum(model.mean_gradient(target, n_cells), maps)})
-            for target in targets_of(scores)
-        ]
+        found = [(target, _weighted_sum(model.mean_gradient(target, n_cells), maps)) for target in targets_of(scores)]
+    # copies, because what is made in inference mode may not take part in a backward pass
+    return [HeatMaps(scores.clone(), target.clone(), {("grad_cam", layer): heat.clone()}) for target, heat in found]
 
 
 def _forward(model: nn.Module, pictures: torch.Tensor, layers: list[str]) -> tuple[torch.Tensor, list[torch.Tensor]]:
