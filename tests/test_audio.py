@@ -3,6 +3,7 @@ import pytest
 import soundfile as sf
 from scipy.io import wavfile
 
+from respcam import audio
 from respcam.audio import AudioSettings, read_mono, resample, write_wav
 
 
@@ -114,6 +115,16 @@ def test_written_audio_is_exact_and_not_clipped(tmp_path):
     np.testing.assert_array_equal(sf.read(tmp_path / "a.wav", dtype="float32")[0], wave)
     wavfile.write(tmp_path / "expected.wav", 16_000, wave)
     assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "expected.wav").read_bytes()
+
+
+def test_a_recording_too_long_for_a_wav_file_is_listed(tmp_path, tone, monkeypatch):
+    sf.write(tmp_path / "a.wav", tone(300), 16_000)
+    row = {"recording_id": "a", "path": "a.wav", "found": "", "sha256": "", "sample_rate_hz": "", "n_samples": ""}
+    reasons = []
+    for most_bytes in (4 * 16_000, 4 * 16_000 - 1):
+        monkeypatch.setattr(audio, "MOST_BYTES", most_bytes)
+        reasons.append(audio.resample_file(row, tmp_path, tmp_path, AudioSettings()).get("reason"))
+    assert reasons == [None, "too_long"]
 
 
 @pytest.mark.parametrize(

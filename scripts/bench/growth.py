@@ -3,12 +3,15 @@
 python scripts/bench/growth.py [--hours 1 10 100]
 
 Each size runs in a process of its own on one core's worth of workers, training for one epoch, after a small corpus
-that warms imports up. Memory is what the process holds by itself (anonymous pages, sampled ten times a second): pages
-of mapped files can be given back at any time and are not counted. 100 hours need 32 GB of disk for a while.
+that warms imports up; sizes below 10 hours run five times, and the median counts. Memory is what the process holds by
+itself (anonymous pages, sampled ten times a second): pages of mapped files can be given back at any time and are not
+counted. 100 hours need 32 GB of disk for a while. Files of a finished size are emptied, and deleted at the very end
+(see `measure.emptied`).
 """
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import threading
@@ -31,11 +34,14 @@ FLAT = {"resample", "features", "explain"}
 
 def rows(arguments: argparse.Namespace) -> list[measure.Row]:
     found: dict[float, dict[str, dict[str, float]]] = {}
-    for hours in arguments.hours:
-        measure.say(f"growth: {hours:g} h")
-        command = [sys.executable, __file__, "--one", f"{hours}", *arguments.overrides]
-        output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-        found[hours] = json.loads(output.splitlines()[-1])
+    with measure.scratch() as folder:
+        for hours in arguments.hours:
+            measure.say(f"growth: {hours:g} h")
+            own = Path(folder) / f"{hours:g}"
+            command = [sys.executable, __file__, "--one", f"{hours}", "--folder", own, *arguments.overrides]
+            output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            found[hours] = json.loads(output.splitlines()[-1])
+            measure.emptied(own)
     on = f"{', '.join(f'{hours:g}' for hours in arguments.hours)} h of noise, one worker"
     table = []
     for stage in STAGES:
@@ -53,11 +59,15 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
     return table
 
 
-def one(hours: float, overrides: list[str]) -> dict[str, dict[str, float]]:
+def one(hours: float, overrides: list[str], folder: Path) -> dict[str, dict[str, float]]:
     """Seconds and peak memory of each stage."""
-    with measure.scratch() as folder, threadpool_limits(1):
-        stages_of(WARM_UP_HOURS, overrides, Path(folder) / "warm-up")
-        return stages_of(hours, overrides, Path(folder) / "own")
+    with threadpool_limits(1):
+        stages_of(WARM_UP_HOURS, overrides, folder / "warm-up")
+        rounds = [stages_of(hours, overrides, folder / f"{number}") for number in range(5 if hours < 10 else 1)]
+    return {
+        stage: {what: statistics.median(own[stage][what] for own in rounds) for what in ("seconds", "peak_mb")}
+        for stage in STAGES
+    }
 
 
 def stages_of(hours: float, overrides: list[str], folder: Path) -> dict[str, dict[str, float]]:
@@ -70,8 +80,7 @@ def stages_of(hours: float, overrides: list[str], folder: Path) -> dict[str, dic
     found = {}
     found["resample"] = watched(lambda: resample.run(resampled, source, own.audio, 1))
     found["features"] = watched(lambda: features.run(framed, resampled, own.front_end, 1))
-    for path in (resampled.folder / "audio").iterdir():
-        path.unlink()
+    measure.emptied(resampled.folder / "audio")
     found["train"] = watched(lambda: train.run(model, framed, source, own.front_end, trained, own.device))
     found["explain"] = watched(
         lambda: explain.run(explained, model, framed, own.front_end, trained, own.explain, own.device)
@@ -107,9 +116,10 @@ def main() -> None:
     parser = measure.parser(__doc__)
     parser.add_argument("--hours", type=float, nargs="+", default=[1, 10, 100])
     parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        print(json.dumps(one(arguments.one, arguments.overrides)))
+        print(json.dumps(one(arguments.one, arguments.overrides, arguments.folder)))
     else:
         measure.main("growth", rows, arguments)
 

@@ -11,6 +11,7 @@ import soundfile as sf
 import soxr
 
 GAIN_POLICIES = ("none", "rms", "peak")
+MOST_BYTES = 2**32 - 64  # of samples in a WAV file, whose header counts in 32 bits
 MISSING = "missing"
 UNREADABLE = "unreadable"
 # samples read as whole numbers and scaled here: the same values as libsndfile's floats in a fifth of the time
@@ -166,6 +167,7 @@ def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
     path : Path
         Complete, or as it was before: the file is written under another name first.
     waveform : float32 [shape=(n_samples,)]
+        At most `MOST_BYTES`.
     sample_rate_hz : int
     """
     samples = np.ascontiguousarray(waveform, dtype="<f4")
@@ -214,6 +216,9 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
         waveform, rate_hz = read_mono(path)
         _check_content(row, len(waveform), rate_hz)
         out = resample(waveform, rate_hz, settings)
+        if out.nbytes > MOST_BYTES:
+            hours = len(out) / settings.sample_rate_hz / 3600
+            raise ValueError(f"too_long: {hours:.1f} h do not fit a WAV file of 4 GiB; cut the recording")
     except (ValueError, OSError) as error:
         message = str(error) if isinstance(error, ValueError) else f"{UNREADABLE}: {error.strerror or error}"
         reason, _, detail = message.partition(": ")

@@ -5,7 +5,7 @@ from sklearn.metrics import roc_auc_score
 
 from respcam.differences import Design
 from respcam.metrics import BootstrapSettings
-from respcam.stages.compare import EVERYONE, FOLDS, _differences
+from respcam.stages.compare import EVERYONE, FOLDS, _differences, _heat_of_arms
 
 SETTINGS = (BootstrapSettings(n_resamples=100), Design(n_permutations=100), "all")
 
@@ -75,3 +75,17 @@ def test_p_values_are_corrected_over_the_arms():
     runs = [made_up(bands, seed, gain=4 * (bands == "b")) for bands in ("all", "b", "c", "d") for seed in range(3)]
     found = of(_differences(runs, *SETTINGS))
     assert found.loc["b", "p_corrected"] == pytest.approx(min(1, 3 * found.loc["b", "p"]))
+
+
+def test_supported_heat_is_counted_over_the_trainings_of_an_arm():
+    table = pd.DataFrame(
+        [("pruned", True, "275-450", "275-450"), ("pruned", False, "1840-2000", "275-450"),
+         ("pruned", True, "275-450", "450-625"), ("all", False, "100-275", "275-450"), ("all", None, None, None)],
+        columns=["bands", "heat_is_supported", "heat_densest_hz", "occlusion_most_hz"],
+    )  # fmt: skip
+    assert _heat_of_arms(table, ["all", "pruned", "random"]) == [
+        {"arm": "all", "n_runs": 1, "n_supported": 0, "heat_densest_hz": ["100-275 (1)"],
+         "occlusion_most_hz": ["275-450 (1)"]},
+        {"arm": "pruned", "n_runs": 3, "n_supported": 2, "heat_densest_hz": ["275-450 (2)", "1840-2000 (1)"],
+         "occlusion_most_hz": ["275-450 (2)", "450-625 (1)"]},
+    ]  # fmt: skip

@@ -21,7 +21,7 @@ from respcam.stages.pictures import png
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA = 3
 FOLDS = "held-out folds"
 EVERYONE = "all recordings"
 COLUMNS = [
@@ -135,6 +135,7 @@ def _read(folder: Path) -> dict[str, Any]:
         "metrics": json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
         "heat": json.loads((folder / "heat_summary.json").read_text(encoding="utf-8")),
         "band_heat": pd.read_csv(folder / "band_heat.csv"),
+        "trust": json.loads((folder / "trust.json").read_text(encoding="utf-8"))["parts"],
         "predictions": pd.read_csv(
             folder / "predictions.csv", dtype={"unit_id": str, "patient_id": str, **dict.fromkeys(STRATA, str)}
         ),
@@ -157,6 +158,9 @@ def _rows(each: dict[str, Any]) -> list[dict[str, Any]]:
             row[name], row[f"{name}_low"], row[f"{name}_high"] = (
                 values[name][end] for end in ("value", "low", "high")
             )
+        judged = each["trust"].get(part, {"is_supported": None, "top": {"heat": None, "occlusion": None}})
+        row["heat_is_supported"] = judged["is_supported"]
+        row["heat_densest_hz"], row["occlusion_most_hz"] = judged["top"]["heat"], judged["top"]["occlusion"]
         rows.append(row)
     return rows
 
@@ -302,6 +306,7 @@ def _content(
                 "differences": main.to_dict("records"),
                 "others": rows[~is_main & is_whole].to_dict("records"),
                 "strata": rows[is_main & ~is_whole].to_dict("records"),
+                "heat": _heat_of_arms(own_table[in_part], arms),
                 "pictures": _pictures(main, runs, folder / stem, metric, base, design, part),
             }
         )
@@ -312,6 +317,21 @@ def _content(
         "parts": parts,
         "profiles": _profiles(runs, arms, folder, name),
     }
+
+
+def _heat_of_arms(table: pd.DataFrame, arms: list[str]) -> list[dict[str, Any]]:
+    """How many trainings of each arm have heat that occlusion bears out, and where both find the most."""
+    judged = table.dropna(subset="heat_is_supported")
+    found = []
+    for arm in arms:
+        own = judged[judged["bands"] == arm]
+        if len(own):
+            row = {"arm": arm, "n_runs": len(own), "n_supported": int(own["heat_is_supported"].sum())}
+            for name in ("heat_densest_hz", "occlusion_most_hz"):
+                counts = own[name].value_counts()
+                row[name] = [f"{group} ({n})" for group, n in sorted(counts.items(), key=lambda each: -each[1])]
+            found.append(row)
+    return found
 
 
 def _pictures(

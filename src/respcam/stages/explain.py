@@ -120,7 +120,7 @@ def run(
         wanted = _targets(index["target"].to_numpy(), class_names, settings.target)
         n, n_bands, n_frames = len(index), data.of(0).shape[1], trained.patches.length_frames
         # filled in place: many small results kept between large ones would hold the memory of all
-        per_band = np.empty((n, n_bands), dtype=np.float32)
+        per_band = open_memmap(partial / "heat-band.npy", mode="w+", dtype=np.float32, shape=(n, n_bands))
         scores = np.empty((n, len(class_names)), dtype=np.float32)
         outcome = {"target": np.empty(n, dtype=np.int64), "is_zero": np.empty(n, dtype=bool)}
         maps, done = None, 0
@@ -144,7 +144,6 @@ def run(
         bar.close()
         table = pd.concat([index.drop(columns=["unit", "target"]), _outcome(scores, class_names, **outcome)], axis=1)
         write_table(table, partial / "index.csv")
-        np.save(partial / "heat-band.npy", per_band)
         method = {"method": settings.method, "layers": layers, "n_bands": n_bands, "n_frames": n_frames}
         write_atomically(partial / "method.json", json.dumps(method) + "\n")
         log.info(

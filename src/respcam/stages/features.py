@@ -145,7 +145,8 @@ def _fill(
             pieces.append((path, first[i], files, settings))
     journal = Journal(folder, shard)
     done = set(journal.read())
-    own = [number for number in range(len(pieces)) if shard.holds(number)]
+    # the audio written last first: it is in the page cache still, where all of it does not fit
+    own = [number for number in reversed(range(len(pieces))) if shard.holds(number)]
     todo = [number for number in own if number not in done]
     n_own, n_todo = (sum(len(pieces[number][2]) for number in numbers) for numbers in (own, todo))
     bar = tqdm(total=n_own, initial=n_own - n_todo, desc="features", unit="rec")
