@@ -18,26 +18,31 @@ def fail_at(number, bad):
     return number
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [1, 3, -1])
 def test_every_piece_is_done_once_and_named(workers):
-    found = list(results(divmod, [(number, 3) for number in range(20)], workers))
+    found = list(results(divmod, ((number, 3) for number in range(20)), 20, workers))
     assert sorted(found) == [(number, divmod(number, 3)) for number in range(20)]
 
 
 def test_the_calling_process_is_one_of_the_workers():
-    pids = [pid for _, pid in results(pid_after, [(0.05,)] * 40, 2)]
+    pids = [pid for _, pid in results(pid_after, [(0.05,)] * 40, 40, 2)]
     assert os.getpid() in pids
     assert len(set(pids)) == 2
 
 
+def test_a_single_piece_starts_no_process():
+    assert list(results(pid_after, [(0,)], 1, 4)) == [(0, os.getpid())]
+    assert list(results(pid_after, [], 0, 4)) == []
+
+
 def test_an_error_reaches_the_caller_and_the_next_work_goes_on():
     with pytest.raises(ValueError, match="piece 7"):
-        list(results(fail_at, [(number, 7) for number in range(30)], 2))
-    assert len(list(results(fail_at, [(number, -1) for number in range(30)], 2))) == 30
+        list(results(fail_at, [(number, 7) for number in range(30)], 30, 2))
+    assert len(list(results(fail_at, [(number, -1) for number in range(30)], 30, 2))) == 30
 
 
 def test_other_processes_compute_on_one_thread():
-    list(results(pid_after, [(0.01,)] * 4, 2))
+    list(results(pid_after, [(0.01,)] * 4, 4, 2))
     assert get_reusable_executor(reuse=True).submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
 
 

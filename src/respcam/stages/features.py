@@ -151,7 +151,8 @@ def _fill(
     n_own, n_todo = (sum(len(pieces[number][2]) for number in numbers) for numbers in (own, todo))
     bar = tqdm(total=n_own, initial=n_own - n_todo, desc="features", unit="rec")
     with bar, journal:
-        for i, n_recordings in results(front_end.write_frames, [pieces[number] for number in todo], workers):
+        jobs = results(front_end.write_frames, (pieces[number] for number in todo), len(todo), workers)
+        for i, n_recordings in jobs:
             journal.append(todo[i])
             bar.update(n_recordings)
     done = set(journal.read())

@@ -1,8 +1,8 @@
 """Pieces of work for several processes, of which the calling one is the first."""
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from itertools import islice
 from typing import Any, TypeVar
 
 from loky import cpu_count, get_reusable_executor
@@ -21,17 +21,22 @@ def number_of(workers: int) -> int:
     return cpu_count() if workers == -1 else workers
 
 
-def results(function: Callable[..., T], pieces: Iterable[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, T]]:
+def results(
+    function: Callable[..., T], pieces: Iterable[tuple[Any, ...]], n_pieces: int, workers: int
+) -> Iterator[tuple[int, T]]:
     """Call a function for every piece of work and hand the results out as they come.
 
     Every process computes on one thread. The calling process takes its share, for it is there
-    while the others start: that takes each of them about a second.
+    while the others start: that takes each of them up to a second.
 
     Parameters
     ----------
     function : callable
     pieces : iterable of tuple
-        Arguments of each call; a call should take some tens of milliseconds at least.
+        Arguments of each call, asked for as they are needed; a call should take some tens of
+        milliseconds at least.
+    n_pieces : int
+        Number of pieces; more processes than that are not started.
     workers : int
         Processes, the calling one included; -1 takes every core.
 
@@ -42,19 +47,20 @@ def results(function: Callable[..., T], pieces: Iterable[tuple[Any, ...]], worke
     object
         What the function returned for it.
     """
-    todo = deque(enumerate(pieces))
-    n_others = min(number_of(workers), len(todo)) - 1
+    n_others = min(number_of(workers), n_pieces) - 1
+    waiting = enumerate(pieces)
     running: dict[Future[T], int] = {}
     with threadpool_limits(1):
         try:
-            while todo or running:
-                while todo and len(running) < AHEAD * n_others:
-                    number, piece = todo.popleft()
+            own = next(waiting, None)
+            while own or running:
+                for number, piece in islice(waiting, max(0, AHEAD * n_others - len(running))):
                     executor = get_reusable_executor(n_others, env=ONE_THREAD)
                     running[executor.submit(function, *piece)] = number
-                if todo:
-                    number, piece = todo.popleft()
+                if own:
+                    number, piece = own
                     yield number, function(*piece)
+                    own = next(waiting, None)
                 else:
                     wait(running, return_when=FIRST_COMPLETED)
                 for future in [each for each in running if each.done()]:

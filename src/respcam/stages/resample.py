@@ -1,6 +1,7 @@
 """Foreign audio to 16 kHz mono: the only stage that meets files we did not write."""
 
 import logging
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +79,15 @@ def _resample(
     journal = Journal(folder, shard)
     done = {row["recording_id"] for row in journal.read()}
     todo = own[~own["recording_id"].isin(list(done))]
-    rows = todo.assign(found=source.found[todo["recording_id"]].to_numpy()).to_dict("records")
-    pieces = [
-        (rows[i : i + PIECE_RECORDINGS], source.root, folder / "audio", settings)
-        for i in range(0, len(rows), PIECE_RECORDINGS)
-    ]
+    rows = (row._asdict() for row in todo.assign(found=source.found[todo["recording_id"]].array).itertuples())
+    pieces = (
+        (own_rows, source.root, folder / "audio", settings)
+        for own_rows in iter(lambda: list(islice(rows, PIECE_RECORDINGS)), [])
+    )
+    n_pieces = -(-len(todo) // PIECE_RECORDINGS)
     bar = tqdm(total=len(own), initial=len(own) - len(todo), desc="resample", unit="rec")
     with bar, journal:
-        for _, found in results(audio.resample_files, pieces, workers):
+        for _, found in results(audio.resample_files, pieces, n_pieces, workers):
             journal.append(*found)
             bar.update(len(found))
     return {row["recording_id"]: row for row in journal.read()}
