@@ -1,7 +1,9 @@
 """Training on units made of patches, and scoring them."""
 
+import ctypes
 import logging
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 POOLINGS = ("mean", "max", "logsumexp")
 BALANCES = ("weights", "sampler", "none")
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 NORM_SHARE, NORM_UNITS = 1 / 8, 64  # of the units, and at least: for the averaged network's statistics
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 
@@ -283,6 +286,7 @@ def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> "F
     from lightning_fabric import Fabric
 
     torch.set_num_threads(threads)
+    _keep_freed_memory()
     torch.use_deterministic_algorithms(True, warn_only=True)
     # a tenth of the time, and no result needs it
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -294,6 +298,14 @@ def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> "F
         return Fabric(accelerator=device, devices=1, precision=precision)  # type: ignore[arg-type]
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"device is {device!r}, which is not usable here: {error}") from error
+
+
+def _keep_freed_memory() -> None:
+    """Have the GNU C library keep what a batch frees for the next one, which else faults every page in again."""
+    libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(M_TRIM_THRESHOLD, 2**29)
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that it takes
 
 
 @torch.inference_mode()
@@ -321,12 +333,16 @@ def predict(
     model.eval()
     counts = [len(patch_starts(len(frames), units.settings)) for frames in units.frames]
     bar = tqdm(total=sum(counts), desc=progress, unit="patch", disable=not progress, leave=False)
-    scores = []
+    scores, done = torch.empty(0), 0
     for patches in patch_batches(units, 32):
-        scores.append(model(scaler(fabric.to_device(torch.from_numpy(patches)))).float())
-        bar.update(len(patches))
+        own = model(scaler(fabric.to_device(torch.from_numpy(patches)))).float()
+        if not done:  # one array: many small results kept between large ones would hold the memory of all
+            scores = own.new_empty(sum(counts), own.shape[1])
+        scores[done : done + len(own)] = own
+        done += len(own)
+        bar.update(len(own))
     bar.close()
-    pooled = [pool(own, pooling) for own in torch.cat(scores).split(counts)]
+    pooled = [pool(own, pooling) for own in scores.split(counts)]
     return torch.stack(pooled).softmax(dim=1).cpu().numpy()
 
 
@@ -548,7 +564,7 @@ def run_epoch(
         torchaudio.transforms.TimeMasking(settings.time_mask_frames, iid_masks=True),
         torchaudio.transforms.FrequencyMasking(settings.band_mask, iid_masks=True),
     )
-    losses = []
+    losses = torch.empty(len(loader), device=fabric.device)
     for step, (patches, target) in enumerate(loader):
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate * _schedule(epoch + (step + 1) / len(loader), settings)
@@ -560,8 +576,8 @@ def run_epoch(
         fabric.backward(loss)
         optimizer.step()
         averaged.update_parameters(model.module)  # type: ignore[arg-type]
-        losses.append(loss.detach())  # asking for the number here would make a GPU wait
-    return float(torch.stack(losses).mean())
+        losses[step] = loss.detach()  # asking for the number here would make a GPU wait
+    return float(losses.mean())
 
 
 def _schedule(epochs_done: float, settings: Training) -> float:
