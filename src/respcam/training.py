@@ -278,6 +278,8 @@ def log_part(scores: np.ndarray, unit: np.ndarray, pooling: str) -> np.ndarray:
 def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> "Fabric":
     """Choose the device (auto, cpu, cuda, ...) and precision, and make torch repeatable on it.
 
+    Threads, determinism and what the C library does with freed memory are set for the whole process.
+
     Raises
     ------
     ValueError

@@ -100,3 +100,21 @@ def test_frames_that_are_there_are_not_computed_again(tmp_path, resampled, monke
     store = features.FrameStore.open(folder, FRONT_END)
     wave, _ = sf.read(resampled.folder / "audio" / "a.wav", dtype="float32")
     np.testing.assert_allclose(store.frames("a", 0, 98), LogMel(FRONT_END)(wave), atol=1e-6)
+
+
+def test_pieces_of_another_size_are_not_taken_for_done(tmp_path, resampled, monkeypatch):
+    write, seen = front_end.write_frames, []
+
+    def die_at_the_last(path, first_frame, files, settings):
+        seen.append([file.stem for file in files])
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return write(path, first_frame, files, settings)
+
+    monkeypatch.setattr(front_end, "write_frames", die_at_the_last)
+    monkeypatch.setattr(features, "PIECE_RECORDINGS", 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, resampled)
+    monkeypatch.setattr(features, "PIECE_RECORDINGS", 3)
+    run(tmp_path, resampled)
+    assert seen == [["c", "d"], ["a", "b"], ["d"], ["a", "b", "c"]]

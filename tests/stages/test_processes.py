@@ -41,7 +41,8 @@ def test_an_error_reaches_the_caller_and_the_next_work_goes_on():
     assert len(list(results(fail_at, [(number, -1) for number in range(30)], 30, 2))) == 30
 
 
-def test_other_processes_compute_on_one_thread():
+def test_other_processes_compute_on_one_thread(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
     list(results(pid_after, [(0.01,)] * 4, 4, 2))
     assert get_reusable_executor(reuse=True).submit(os.getenv, "OMP_NUM_THREADS").result() == "1"
 

@@ -328,8 +328,7 @@ def _heat_of_arms(table: pd.DataFrame, arms: list[str]) -> list[dict[str, Any]]:
         if len(own):
             row = {"arm": arm, "n_runs": len(own), "n_supported": int(own["heat_is_supported"].sum())}
             for name in ("heat_densest_hz", "occlusion_most_hz"):
-                counts = own[name].value_counts()
-                row[name] = [f"{group} ({n})" for group, n in sorted(counts.items(), key=lambda each: -each[1])]
+                row[name] = [f"{group} ({n})" for group, n in own[name].value_counts().items()]
             found.append(row)
     return found
 

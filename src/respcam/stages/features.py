@@ -144,19 +144,20 @@ def _fill(
             files = [audio / f"{name}.wav" for name in names[i : i + PIECE_RECORDINGS]]
             pieces.append((path, first[i], files, settings))
     journal = Journal(folder, shard)
+    keys = [f"{files[0].stem} {len(files)}" for _, _, files, _ in pieces]
     done = set(journal.read())
     # the audio written last first: it is in the page cache still, where all of it does not fit
     own = [number for number in reversed(range(len(pieces))) if shard.holds(number)]
-    todo = [number for number in own if number not in done]
+    todo = [number for number in own if keys[number] not in done]
     n_own, n_todo = (sum(len(pieces[number][2]) for number in numbers) for numbers in (own, todo))
     bar = tqdm(total=n_own, initial=n_own - n_todo, desc="features", unit="rec")
     with bar, journal:
         jobs = results(front_end.write_frames, (pieces[number] for number in todo), len(todo), workers)
         for i, n_recordings in jobs:
-            journal.append(todo[i])
+            journal.append(keys[todo[i]])
             bar.update(n_recordings)
     done = set(journal.read())
-    return sum(len(files) for number, (_, _, files, _) in enumerate(pieces) if number not in done)
+    return sum(len(files) for key, (_, _, files, _) in zip(keys, pieces, strict=True) if key not in done)
 
 
 def _allocate(path: Path, shape: tuple[int, int]) -> None:

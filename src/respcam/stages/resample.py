@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 2
 PIECE_RECORDINGS = 8
+EXPECTED_COLUMNS = ["recording_id", "path", "sha256", "sample_rate_hz", "n_samples"]
 REJECTED_COLUMNS = ["recording_id", "path", "reason", "detail"]
 RECORDING_COLUMNS = ["recording_id", "n_samples", "source_rate_hz", "source_samples", "rms_db", "peak_db"]
 
@@ -79,7 +80,8 @@ def _resample(
     journal = Journal(folder, shard)
     done = {row["recording_id"] for row in journal.read()}
     todo = own[~own["recording_id"].isin(list(done))]
-    rows = (row._asdict() for row in todo.assign(found=source.found[todo["recording_id"]].array).itertuples())
+    table = todo[EXPECTED_COLUMNS].assign(found=source.found[todo["recording_id"]].array)
+    rows = (row._asdict() for row in table.itertuples(index=False))
     pieces = (
         (own_rows, source.root, folder / "audio", settings)
         for own_rows in iter(lambda: list(islice(rows, PIECE_RECORDINGS)), [])
