@@ -5,9 +5,9 @@ import logging
 from pathlib import Path
 
 from edge import one_line_errors
-from respcam.differences import Design
+from respcam.experiments import compare
+from respcam.experiments.differences import Design
 from respcam.metrics import METRICS, BootstrapSettings
-from respcam.stages import compare
 
 
 @one_line_errors

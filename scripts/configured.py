@@ -9,21 +9,21 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from edge import PROJECT
-from respcam.audio import AudioSettings
-from respcam.bands import BandSelection, HzGroups
-from respcam.front_end import FrontEnd
+from respcam.data.patches import PatchSettings
+from respcam.data.splits import SplitSettings
+from respcam.data.tasks import Task
+from respcam.heat.bands import BandSelection, HzGroups
 from respcam.metrics import BootstrapSettings
-from respcam.model import ModelSettings
-from respcam.patches import PatchSettings
-from respcam.shard import Shard
-from respcam.splits import SplitSettings
+from respcam.network.model import ModelSettings
+from respcam.network.training import Training
+from respcam.sound.audio import AudioSettings
+from respcam.sound.front_end import FrontEnd
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.explain import ExplainSettings
-from respcam.stages.pipeline import Pipeline, RunSettings
+from respcam.stages.run import Pipeline, RunSettings
 from respcam.stages.subject import TrustSettings
 from respcam.stages.train import TrainSettings
-from respcam.tasks import Task
-from respcam.training import Training
+from respcam.store.shard import Shard
 
 Settings = TypeVar("Settings")
 

@@ -74,8 +74,8 @@ def run_stage(cfg: DictConfig, stage: str) -> None:
 def run_all(cfg: DictConfig) -> None:
     """Run every stage that is not done, keep a record of it and print where the report lies."""
     from configured import asked, pipeline_of, typed
-    from respcam.stages.records import recording
-    from respcam.stages.tracking import TrackerSettings, track
+    from respcam.experiments.records import recording
+    from respcam.experiments.tracking import TrackerSettings, track
 
     config, tracker = asked(cfg), typed(TrackerSettings, cfg, "tracker")
     with recording(Path(cfg.paths.records), OmegaConf.to_yaml(config), HydraConfig.get().overrides.task) as attempt:

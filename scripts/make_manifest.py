@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 
 from edge import one_line_errors
-from respcam.stages import make_manifest
+from respcam.data import make_manifest
 
 
 @one_line_errors

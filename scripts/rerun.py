@@ -12,7 +12,7 @@ from edge import one_line_errors
 @one_line_errors
 def main(arguments: argparse.Namespace) -> None:
     from configured import pipeline_of  # imports torch, which takes seconds: not for --help
-    from respcam.stages.repeat import check_can_repeat, what_is_the_same
+    from respcam.experiments.repeat import check_can_repeat, what_is_the_same
 
     out = arguments.out / arguments.run.name
     check_can_repeat(arguments.run, out)

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from edge import one_line_errors
-from respcam.stages import records
+from respcam.experiments import records
 
 SHOWN = ("state", "dataset", "task", "split", "fold", "bands", "seed", "duration_s", "attempts", "overrides", "error")
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from configured import composed
-from respcam import audio
+from respcam.sound import audio
 from respcam.stages import dataset
 
 DATA = Path(os.environ.get("RESPCAM_DATA", "/nonexistent"))

@@ -10,9 +10,9 @@ import pytest
 from conftest import PROJECT, SMALL
 
 from configured import composed
-from respcam.bands import kept_bands
-from respcam.front_end import band_edges_hz
-from respcam.stages.pipeline import Pipeline
+from respcam.heat.bands import kept_bands
+from respcam.sound.front_end import band_edges_hz
+from respcam.stages.run import Pipeline
 
 CONF = PROJECT / "conf"
 OPTIONS = [
@@ -98,14 +98,14 @@ def test_help_does_not_wait_for_heavy_imports(script):
 
 
 def test_naming_what_is_done_needs_no_heavy_import_but_torch():
-    found = imported_by("-c", "import respcam.stages.pipeline")
+    found = imported_by("-c", "import respcam.stages.run")
     assert "torch" in found
     assert not found & {"sklearn", "scipy.stats", "scipy.signal", "matplotlib", "lightning_fabric", "timm"}
 
 
 def test_worker_processes_start_light():
-    found = imported_by("-c", "import respcam.audio, respcam.front_end")
-    assert "respcam.front_end" in found
+    found = imported_by("-c", "import respcam.sound.audio, respcam.sound.front_end")
+    assert "respcam.sound.front_end" in found
     assert not found & {"torch", "pandas"}
 
 

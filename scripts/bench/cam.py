@@ -17,8 +17,8 @@ from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
 from configured import composed
-from respcam.cam import heat_maps, heat_maps_per_class
-from respcam.model import build, stages
+from respcam.heat.cam import heat_maps, heat_maps_per_class
+from respcam.network.model import build, stages
 
 BATCHES = (1, 32, 256)
 N_CLASSES = 2

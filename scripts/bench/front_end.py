@@ -20,9 +20,9 @@ import torchaudio
 from threadpoolctl import threadpool_limits
 
 from configured import composed
-from respcam import audio
-from respcam.audio import AudioSettings, read_mono, resample
-from respcam.front_end import FrontEnd, LogMel
+from respcam.sound import audio
+from respcam.sound.audio import AudioSettings, read_mono, resample
+from respcam.sound.front_end import FrontEnd, LogMel
 from respcam.stages.dataset import open_dataset
 
 RATES_HZ = (4_000, 8_000, 44_100, 48_000)

@@ -5,8 +5,8 @@ from pathlib import Path
 import measure
 import pandas as pd
 
-from respcam.artifact import file_sha256
 from respcam.stages.dataset import Source
+from respcam.store.artifact import file_sha256
 
 FILE_S = 10
 RATE_HZ = 8_000

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from respcam.stages.features import FrameStore
-    from respcam.stages.pipeline import RunSettings
+    from respcam.stages.run import RunSettings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -202,7 +202,7 @@ def units_of(settings: "RunSettings") -> "tuple[FrameStore, pd.DataFrame, list[s
     """Frames, units and class names of a data set, which is resampled and framed where it is not yet."""
     from respcam.stages import train
     from respcam.stages.features import FrameStore
-    from respcam.stages.pipeline import Pipeline
+    from respcam.stages.run import Pipeline
 
     pipeline = Pipeline(settings)
     for stage in ("resample", "features"):

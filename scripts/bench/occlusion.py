@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from configured import composed
-from respcam.bands import group_of_band
-from respcam.front_end import band_edges_hz
-from respcam.model import build, stages
+from respcam.heat.bands import group_of_band
+from respcam.network.model import build, stages
+from respcam.network.training import Scaler, make_fabric
+from respcam.sound.front_end import band_edges_hz
 from respcam.stages.subject import Occluder, Subject
-from respcam.training import Scaler, make_fabric
 
 PER_RECORDING = 20
 

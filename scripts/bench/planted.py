@@ -18,8 +18,8 @@ from joblib import Parallel, delayed
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from configured import composed
-from respcam.bands import HzGroups
-from respcam.stages.pipeline import Pipeline, RunSettings
+from respcam.heat.bands import HzGroups
+from respcam.stages.run import Pipeline, RunSettings
 
 LOW_HUM_HZ, HIGH_HUM_HZ = 300, 1200
 FAR_HZ = 700  # plants below it get the high hum: no plant shares its group with the hum

@@ -15,10 +15,10 @@ import measure
 import numpy as np
 
 from configured import composed
-from respcam import training
-from respcam.model import build
+from respcam.network import training
+from respcam.network.model import build
+from respcam.network.training import Scaler
 from respcam.stages import train
-from respcam.training import Scaler
 
 
 def rows(arguments: argparse.Namespace) -> list[measure.Row]:

@@ -18,10 +18,10 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from configured import composed
-from respcam import training
-from respcam.model import build
+from respcam.network import training
+from respcam.network.model import build
+from respcam.network.training import Scaler, Units, make_fabric
 from respcam.stages import train
-from respcam.training import Scaler, Units, make_fabric
 
 STEPS = 12
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from configured import composed
-from respcam import training
+from respcam.network import training
 from respcam.stages import explain, trust
 from respcam.stages.features import FrameStore
-from respcam.stages.pipeline import Pipeline
+from respcam.stages.run import Pipeline
 from respcam.stages.train import load_model, load_units
 
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from respcam import layouts, manifest
+from respcam.data import layouts, manifest
 
 
 def test_sprsound_is_listed_from_its_annotations(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import yaml
 from conftest import PROJECT
 
-from respcam import manifest
+from respcam.data import manifest
 
 DATASETS = {
     path.stem: yaml.safe_load(path.read_text())

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from respcam.front_end import FrontEnd, LogMel
-from respcam.patches import PatchSettings, cut, padded, patch_starts
+from respcam.data.patches import PatchSettings, cut, padded, patch_starts
+from respcam.sound.front_end import FrontEnd, LogMel
 
 
 @pytest.mark.parametrize(("n_samples", "n_patches"), [(15_599, 0), (15_600, 1)])

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam.splits import SplitSettings, divide
+from respcam.data.splits import SplitSettings, divide
 
 
 def make_units(n_patients=40, per_patient=3, test_from=32):

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam.tasks import Task, units_of
+from respcam.data.tasks import Task, units_of
 
 ADVENTITIOUS = Task(
     "adventitious", classes={"normal": ["normal"], "adventitious": ["wheeze", "crackle"]}, normal="normal"

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam import audit
+from respcam.evidence import audit
 from respcam.metrics import BootstrapSettings, Interval
 
 BOOTSTRAP = BootstrapSettings(n_resamples=200)

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import spearmanr
 from torch import nn
 
-from respcam.faithfulness import (
+from respcam.evidence.faithfulness import (
     STEPS,
     faithfulness,
     heat_similarity,
@@ -18,7 +18,7 @@ from respcam.faithfulness import (
     with_spread,
 )
 from respcam.metrics import BootstrapSettings, weights_and_resamples
-from respcam.model import BandCNN
+from respcam.network.model import BandCNN
 
 
 def test_rank_correlation_is_spearmans():

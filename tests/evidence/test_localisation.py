@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam.localisation import annotated_events, inside_events, localise
+from respcam.evidence.localisation import annotated_events, inside_events, localise
 
 
 def test_frames_inside_events():

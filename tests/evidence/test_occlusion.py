@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from respcam.model import BandCNN
-from respcam.occlusion import KINDS, Occlusion, fill_of, log_odds, lowest_cutoff, sweep
+from respcam.evidence.occlusion import KINDS, Occlusion, fill_of, log_odds, lowest_cutoff, sweep
+from respcam.network.model import BandCNN
 
 PICTURES = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
 

@@ -3,8 +3,8 @@ import timm
 import torch
 from torch import nn
 
-from respcam.model import BandCNN
-from respcam.receptive import receptive_field
+from respcam.evidence.receptive import receptive_field
+from respcam.network.model import BandCNN
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 import pytest
 
+from respcam.evidence.verdict import Evidence, Limits, against_method, against_model
 from respcam.metrics import Interval
-from respcam.verdict import Evidence, Limits, against_method, against_model
 
 GOOD = Interval(0.8, 0.5, 0.9)
 NONE = Interval(None, None, None)

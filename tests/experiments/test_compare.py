@@ -3,9 +3,9 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from respcam.differences import Design
+from respcam.experiments.compare import EVERYONE, FOLDS, _differences, _heat_of_arms
+from respcam.experiments.differences import Design
 from respcam.metrics import BootstrapSettings
-from respcam.stages.compare import EVERYONE, FOLDS, _differences, _heat_of_arms
 
 SETTINGS = (BootstrapSettings(n_resamples=100), Design(n_permutations=100), "all")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from respcam.differences import Design, Difference, Pair, conclusion, corrected, differences
+from respcam.experiments.differences import Design, Difference, Pair, conclusion, corrected, differences
 from respcam.metrics import BootstrapSettings
 
 BOOTSTRAP = BootstrapSettings(n_resamples=200)

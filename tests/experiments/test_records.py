@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from respcam.stages import records
-from respcam.stages.records import recording, table
+from respcam.experiments import records
+from respcam.experiments.records import recording, table
 
 
 def finished(folder, asked="a", overrides=("seed=0",)):

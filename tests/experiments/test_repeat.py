@@ -3,7 +3,7 @@ import shutil
 
 import pytest
 
-from respcam.stages.repeat import EXACT, check_can_repeat, what_is_the_same
+from respcam.experiments.repeat import EXACT, check_can_repeat, what_is_the_same
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import json
 import pandas as pd
 import pytest
 
-from respcam.stages import tracking
-from respcam.stages.tracking import TrackerSettings, track
+from respcam.experiments import tracking
+from respcam.experiments.tracking import TrackerSettings, track
 
 
 @pytest.fixture

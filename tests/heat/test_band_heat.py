@@ -2,10 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam.band_heat import band_shares, heat_table
-from respcam.bands import HzGroups
-from respcam.front_end import FrontEnd, band_edges_hz
+from respcam.heat.band_heat import band_shares, heat_table
+from respcam.heat.bands import HzGroups
 from respcam.metrics import BootstrapSettings
+from respcam.sound.front_end import FrontEnd, band_edges_hz
 
 GROUPS = HzGroups([100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000])
 SETTINGS = BootstrapSettings(n_resamples=200)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from respcam.bands import BandSelection, HzGroups, group_of_band, kept_bands
-from respcam.front_end import FrontEnd, band_edges_hz
+from respcam.heat.bands import BandSelection, HzGroups, group_of_band, kept_bands
+from respcam.sound.front_end import FrontEnd, band_edges_hz
 
 EDGES = band_edges_hz(FrontEnd())
 GROUPS = HzGroups([100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000])

@@ -11,8 +11,8 @@ from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 from torch import nn
 from torch.nn import functional
 
-from respcam.cam import METHODS, fuse, heat_maps, heat_maps_per_class, joined, margins, to_input
-from respcam.model import BandCNN
+from respcam.heat.cam import METHODS, fuse, heat_maps, heat_maps_per_class, joined, margins, to_input
+from respcam.network.model import BandCNN
 
 
 def grad_cam(model, layer, pictures, target=None):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from respcam.model import ModelSettings, build, stages
+from respcam.network.model import ModelSettings, build, stages
 
 
 @pytest.mark.parametrize("n_bands", [1, 2, 3, 10, 54, 64, 128])

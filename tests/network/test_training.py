@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from respcam.model import BandCNN
-from respcam.patches import PatchSettings
-from respcam.training import (
+from respcam.data.patches import PatchSettings
+from respcam.network.model import BandCNN
+from respcam.network.training import (
     RandomPatches,
     Scaler,
     Training,
@@ -71,7 +71,7 @@ def test_a_seed_fixes_the_weights(tmp_path):
 
 def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path, monkeypatch):
     whole, history = train(tmp_path, name="whole.pt")
-    import respcam.training as module
+    import respcam.network.training as module
 
     save, n_saved = module._save, []
 

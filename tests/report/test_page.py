@@ -1,7 +1,7 @@
 import jinja2
 import pytest
 
-from respcam.report import data_uri, render, with_interval
+from respcam.report.page import data_uri, render, with_interval
 
 
 def test_a_figure_stands_above_its_interval():

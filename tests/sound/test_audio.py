@@ -3,8 +3,8 @@ import pytest
 import soundfile as sf
 from scipy.io import wavfile
 
-from respcam import audio
-from respcam.audio import AudioSettings, read_mono, resample, write_wav
+from respcam.sound import audio
+from respcam.sound.audio import AudioSettings, read_mono, resample, write_wav
 
 
 @pytest.mark.parametrize(

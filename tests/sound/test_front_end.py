@@ -2,7 +2,7 @@ import librosa
 import numpy as np
 import pytest
 
-from respcam.front_end import FrontEnd, LogMel, band_edges_hz, bins_per_band, mel_matrix, n_frames
+from respcam.sound.front_end import FrontEnd, LogMel, band_edges_hz, bins_per_band, mel_matrix, n_frames
 
 DEFAULT, VGGISH = FrontEnd(), FrontEnd(n_fft=512)
 

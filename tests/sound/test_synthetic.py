@@ -5,9 +5,9 @@ import pytest
 from scipy.signal import butter, sosfilt, sosfiltfilt
 from sklearn.metrics import roc_auc_score
 
-from respcam.audio import AudioSettings, resample
-from respcam.front_end import FrontEnd, LogMel, band_edges_hz
-from respcam.synthetic import LABELS, Synthetic, make_patient
+from respcam.sound.audio import AudioSettings, resample
+from respcam.sound.front_end import FrontEnd, LogMel, band_edges_hz
+from respcam.sound.synthetic import LABELS, Synthetic, make_patient
 
 
 def mean_log_mel(settings, patients):

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_pipeline import GROUPS, settings_in
+from test_run import GROUPS, settings_in
 
-from respcam.artifact import Artifact
-from respcam.bands import BandSelection, kept_bands
-from respcam.stages.pipeline import Pipeline
+from respcam.heat.bands import BandSelection, kept_bands
+from respcam.stages.run import Pipeline
 from respcam.stages.subject import TrustSettings
 from respcam.stages.trust import fall_of_bands
+from respcam.store.artifact import Artifact
 
 PRUNED = [[0, 1500]]
 

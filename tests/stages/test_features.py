@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from respcam import front_end
-from respcam.artifact import Artifact
-from respcam.front_end import FrontEnd, LogMel
-from respcam.shard import Shard
+from respcam.sound import front_end
+from respcam.sound.front_end import FrontEnd, LogMel
 from respcam.stages import features
+from respcam.store.artifact import Artifact
+from respcam.store.shard import Shard
 
 FRONT_END = FrontEnd()
 

@@ -5,12 +5,13 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
-from respcam import audio, manifest
-from respcam.artifact import file_sha256
-from respcam.audio import AudioSettings
-from respcam.shard import Shard
+from respcam.data import manifest
+from respcam.sound import audio
+from respcam.sound.audio import AudioSettings
 from respcam.stages import resample
 from respcam.stages.dataset import DatasetSettings, open_dataset, validate
+from respcam.store.artifact import file_sha256
+from respcam.store.shard import Shard
 
 SETTINGS = AudioSettings()
 

@@ -13,25 +13,26 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from respcam.audio import AudioSettings
-from respcam.bands import BandSelection, HzGroups
-from respcam.differences import Design
-from respcam.front_end import FrontEnd
+from respcam.data.patches import PatchSettings
+from respcam.data.splits import SplitSettings
+from respcam.data.tasks import Task
+from respcam.evidence import confounds
+from respcam.experiments import compare
+from respcam.experiments.differences import Design
+from respcam.heat.bands import BandSelection, HzGroups
 from respcam.metrics import METRICS, BootstrapSettings, Interval
-from respcam.model import ModelSettings
-from respcam.patches import PatchSettings
-from respcam.shard import WHOLE
-from respcam.splits import SplitSettings
-from respcam.stages import compare, confounds
+from respcam.network.model import ModelSettings
+from respcam.network.training import Training
+from respcam.sound.audio import AudioSettings
+from respcam.sound.front_end import FrontEnd
+from respcam.sound.synthetic import Synthetic
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.explain import ExplainSettings, chosen_units
 from respcam.stages.features import FrameStore
-from respcam.stages.pipeline import STAGES, Pipeline, RunSettings
+from respcam.stages.run import STAGES, Pipeline, RunSettings
 from respcam.stages.subject import Subject, TrustSettings, draw, occluders_of
 from respcam.stages.train import TrainSettings
-from respcam.synthetic import Synthetic
-from respcam.tasks import Task
-from respcam.training import Training
+from respcam.store.shard import WHOLE
 
 GROUPS = HzGroups([100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000])
 BOOTSTRAP = BootstrapSettings(n_resamples=100)
@@ -422,7 +423,7 @@ import logging, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 logging.basicConfig(level="INFO")
-from test_pipeline import Pipeline, settings_in
+from test_run import Pipeline, settings_in
 Pipeline(settings_in(Path(sys.argv[2]), epochs=6)).run_all()
 """
 

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
-from test_pipeline import BELOW, PLANT, settings_in
+from test_run import BELOW, PLANT, settings_in
 
-from respcam.bands import BandSelection
-from respcam.differences import Design, Pair, conclusion, differences
+from respcam.experiments.differences import Design, Pair, conclusion, differences
+from respcam.heat.bands import BandSelection
 from respcam.metrics import BootstrapSettings
 from respcam.stages.dataset import DatasetSettings
-from respcam.stages.pipeline import Pipeline
+from respcam.stages.run import Pipeline
 
 SOUNDS = replace(PLANT, n_patients=48)
 SHORTCUT = {"shortcut": "hiss", "shortcut_hz": [1850.0, 2400.0], "shortcut_tie_test": 0.0}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from respcam.artifact import Artifact, canonical, digest_of, file_sha256
+from respcam.store.artifact import Artifact, canonical, digest_of, file_sha256
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import time
 import pytest
 from loky import get_reusable_executor
 
-from respcam.stages.processes import number_of, results
+from respcam.store.processes import number_of, results
 
 
 def pid_after(seconds):

@@ -1,6 +1,6 @@
 import pytest
 
-from respcam.shard import WHOLE, Shard
+from respcam.store.shard import WHOLE, Shard
 
 
 def test_shares_divide_the_work_without_rest():

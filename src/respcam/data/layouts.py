@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import soundfile as sf
 
-from respcam.manifest import EVENT_COLUMNS, OPTIONAL_COLUMNS, RECORDING_COLUMNS, named, safe_id
+from respcam.data.manifest import EVENT_COLUMNS, OPTIONAL_COLUMNS, RECORDING_COLUMNS, named, safe_id
 
 AUDIO_SUFFIXES = tuple(f".{name.lower()}" for name in (*sf.available_formats(), "aif", "aifc", "oga", "opus"))
 
@@ -38,7 +38,7 @@ def sprsound2022(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns
     -------
     recordings, events : DataFrame
-        As `respcam.manifest` wants them; checksum, rate and length still blank.
+        As `respcam.data.manifest` wants them; checksum, rate and length still blank.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def icbhi2017(root: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     Returns
     -------
     recordings, events : DataFrame
-        As `respcam.manifest` wants them; an event is a respiratory cycle. The label of a recording
+        As `respcam.data.manifest` wants them; an event is a respiratory cycle. The label of a recording
         is what its cycles hold together; blank where its annotation is not there.
 
     Raises
@@ -155,7 +155,7 @@ def folder(root: Path, patient_pattern: str) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        As `respcam.manifest` wants it; every recording in the part ``train``.
+        As `respcam.data.manifest` wants it; every recording in the part ``train``.
 
     Raises
     ------

@@ -7,9 +7,9 @@ import pandas as pd
 import soundfile as sf
 from tqdm import tqdm
 
-from respcam import layouts
-from respcam import manifest as rules
-from respcam.artifact import file_sha256
+from respcam.data import layouts
+from respcam.data import manifest as rules
+from respcam.store.artifact import file_sha256
 
 log = logging.getLogger(__name__)
 

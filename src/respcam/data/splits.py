@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from respcam.manifest import named, shared_patients
+from respcam.data.manifest import named, shared_patients
 
 SCHEMES = ("official", "patient_holdout", "patient_kfold")
 SHARED_RULES = ("refuse", "drop_from_train", "keep")

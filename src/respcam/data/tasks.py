@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from respcam.manifest import named
+from respcam.data.manifest import named
 
 UNITS = ("recording", "event")
 SCORES = ("icbhi", "sprsound")

@@ -5,13 +5,14 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from respcam import cam, training
-from respcam.faithfulness import randomised_in_cascade, resampled_mean, with_spread
-from respcam.localisation import annotated_events, inside_events, localise
+from respcam.evidence.faithfulness import randomised_in_cascade, resampled_mean, with_spread
+from respcam.evidence.localisation import annotated_events, inside_events, localise
+from respcam.evidence.tables import columns
+from respcam.heat import cam
 from respcam.metrics import BootstrapSettings, weights_and_resamples
-from respcam.model import stages
+from respcam.network import training
+from respcam.network.model import stages
 from respcam.stages.dataset import Source
-from respcam.stages.evidence import columns
 from respcam.stages.explain import patch_table
 from respcam.stages.subject import Subject, name_of
 from respcam.stages.train import load_units

@@ -5,13 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from respcam import audit
-from respcam.artifact import Artifact
+from respcam.data.splits import TRAIN
+from respcam.evidence import audit
 from respcam.metrics import Interval
-from respcam.splits import TRAIN
 from respcam.stages.dataset import Source
 from respcam.stages.explain import chosen_units
 from respcam.stages.subject import Subject
+from respcam.store.artifact import Artifact
 
 PASSBAND = 0.95  # of half a source rate; above it the resampler's filter falls
 

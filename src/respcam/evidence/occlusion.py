@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from respcam.model import BandCNN
+from respcam.network.model import BandCNN
 
 FILLS = ("mean", "floor", "other")
 KINDS = ("single", "low_pass", "high_pass")

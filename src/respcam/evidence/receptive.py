@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from respcam.cam import outputs_of
+from respcam.heat.cam import outputs_of
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import pandas as pd
 import torch
 from torch import nn
 
-from respcam import cam
-from respcam.faithfulness import (
+from respcam.data.splits import VALIDATION
+from respcam.evidence.faithfulness import (
     correlation,
     faithfulness,
     heat_similarity,
@@ -21,11 +21,11 @@ from respcam.faithfulness import (
     resampled_mean,
     with_spread,
 )
+from respcam.evidence.occlusion import Condition, lowest_cutoff, sweep
+from respcam.evidence.receptive import receptive_field
+from respcam.heat import cam
 from respcam.metrics import Interval, auroc
-from respcam.model import stages
-from respcam.occlusion import Condition, lowest_cutoff, sweep
-from respcam.receptive import receptive_field
-from respcam.splits import VALIDATION
+from respcam.network.model import stages
 from respcam.stages.explain import chosen_units
 from respcam.stages.subject import Occluder, Sample, Subject, draw, occluders_of
 
@@ -273,7 +273,7 @@ def suggested_cutoff(subject: Subject, partial: Path) -> dict[str, Any]:
 
 
 def fields(subject: Subject, sample: Sample) -> list[dict[str, Any]]:
-    """Rows of the map and receptive field of every stage (`respcam.receptive.Field`)."""
+    """Rows of the map and receptive field of every stage (`respcam.evidence.receptive.Field`)."""
     pictures = next(iter(subject.batches(sample.pictures[:FIELD_PATCHES])))
     names = dict.fromkeys([*stages(subject.model), *subject.layers])
     return [{"layer": name, **asdict(receptive_field(subject.model, name, pictures))} for name in names]

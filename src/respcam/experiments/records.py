@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from respcam.artifact import digest_of, write_atomically
+from respcam.store.artifact import digest_of, write_atomically
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 

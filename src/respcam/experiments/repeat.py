@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from respcam.artifact import file_sha256, git_state
-from respcam.stages.records import intervals
+from respcam.experiments.records import intervals
+from respcam.store.artifact import file_sha256, git_state
 
 EXACT = ("model.safetensors", "predictions.csv", "metrics.json", "band_heat.csv", "units.csv")
 

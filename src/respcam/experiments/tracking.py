@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from filelock import FileLock
 
-from respcam.stages.records import intervals
+from respcam.experiments.records import intervals
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from respcam.bands import HzGroups, group_of_band
+from respcam.heat.bands import HzGroups, group_of_band
 from respcam.metrics import BootstrapSettings, interval, patient_weights
 
 

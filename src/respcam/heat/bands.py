@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from respcam.front_end import FrontEnd
+from respcam.sound.front_end import FrontEnd
 
 EDGE_RULES = ("lower", "centre", "upper")
 GUIDED = ("coldest_heat", "coldest_occlusion")

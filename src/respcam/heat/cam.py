@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from respcam.model import BandCNN, stages
+from respcam.network.model import BandCNN, stages
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 from tqdm import tqdm
 
+from respcam.data.patches import PatchSettings, cut, padded, patch_starts
 from respcam.metrics import auroc
-from respcam.patches import PatchSettings, cut, padded, patch_starts
 
 if TYPE_CHECKING:  # takes seconds to import
     from lightning_fabric import Fabric

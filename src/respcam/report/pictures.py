@@ -4,7 +4,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from respcam.report import data_uri
+from respcam.report.page import data_uri
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from respcam import figures
-from respcam.artifact import Artifact
-from respcam.cam import METHODS
-from respcam.stages.evidence import LOUDEST
-from respcam.stages.pictures import png
+from respcam.evidence.tables import LOUDEST
+from respcam.heat.cam import METHODS
+from respcam.report import figures
+from respcam.report.pictures import png
+from respcam.store.artifact import Artifact
 
 TABLES = ("occlusion", "methods", "profiles", "randomisation", "localisation", "metadata", "strata", "blank")
 FILES = ("trust.json", *(f"{name}.csv" for name in TABLES))

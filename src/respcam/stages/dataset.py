@@ -10,12 +10,12 @@ import pandas as pd
 from filelock import FileLock
 from tqdm import tqdm
 
-from respcam import layouts
-from respcam import manifest as rules
-from respcam import synthetic as sounds
-from respcam.artifact import Artifact, digest_of, file_sha256, write_atomically
-from respcam.audio import MISSING, UNREADABLE, write_wav
-from respcam.stages.processes import number_of
+from respcam.data import layouts
+from respcam.data import manifest as rules
+from respcam.sound import synthetic as sounds
+from respcam.sound.audio import MISSING, UNREADABLE, write_wav
+from respcam.store.artifact import Artifact, digest_of, file_sha256, write_atomically
+from respcam.store.processes import number_of
 
 log = logging.getLogger(__name__)
 

@@ -11,15 +11,16 @@ import torch
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from respcam import cam, training
-from respcam.artifact import Artifact, write_atomically
-from respcam.front_end import FrontEnd
-from respcam.manifest import write_table
-from respcam.model import stages
-from respcam.patches import PatchSettings, patch_starts
-from respcam.splits import TRAIN, UNUSED, VALIDATION
+from respcam.data.manifest import write_table
+from respcam.data.patches import PatchSettings, patch_starts
+from respcam.data.splits import TRAIN, UNUSED, VALIDATION
+from respcam.heat import cam
+from respcam.network import training
+from respcam.network.model import stages
+from respcam.sound.front_end import FrontEnd
 from respcam.stages.features import FrameStore
 from respcam.stages.train import TrainSettings, load_model, load_units
+from respcam.store.artifact import Artifact, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +34,10 @@ class ExplainSettings:
     Parameters
     ----------
     method : str
-        Key of `respcam.cam.METHODS`.
+        Key of `respcam.heat.cam.METHODS`.
     layers : list of str, optional
         Dotted names of modules whose output heat is taken from; several are fused. None fuses
-        every stage of the model (`respcam.model.stages`).
+        every stage of the model (`respcam.network.model.stages`).
     target : str
         The class that heat speaks for: true (the unit's own), predicted (the patch's highest
         score) or the name of a class.

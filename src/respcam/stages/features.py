@@ -12,13 +12,13 @@ import pandas as pd
 import soundfile as sf
 from tqdm import tqdm
 
-from respcam import front_end
-from respcam.artifact import Artifact
-from respcam.front_end import FrontEnd
-from respcam.manifest import named, write_table
-from respcam.shard import WHOLE, Shard
-from respcam.stages.journal import Journal
-from respcam.stages.processes import results
+from respcam.data.manifest import named, write_table
+from respcam.sound import front_end
+from respcam.sound.front_end import FrontEnd
+from respcam.store.artifact import Artifact
+from respcam.store.journal import Journal
+from respcam.store.processes import results
+from respcam.store.shard import WHOLE, Shard
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from respcam.artifact import Artifact, write_atomically
-from respcam.band_heat import heat_table
-from respcam.bands import HzGroups
-from respcam.manifest import write_table
+from respcam.data.manifest import write_table
+from respcam.heat.band_heat import heat_table
+from respcam.heat.bands import HzGroups
 from respcam.metrics import BootstrapSettings
+from respcam.store.artifact import Artifact, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def run(
     -------
     Path
         Folder with ``band_heat.csv`` (split and target_class before the columns of
-        `respcam.band_heat.heat_table`) and ``heat_summary.json``.
+        `respcam.heat.band_heat.heat_table`) and ``heat_summary.json``.
     """
     with artifact.building() as partial:
         if partial is None:

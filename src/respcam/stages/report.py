@@ -11,19 +11,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from respcam import figures
-from respcam.artifact import Artifact, digest_of, write_atomically
-from respcam.audio import AudioSettings
-from respcam.bands import HzGroups, fed_bands
-from respcam.cam import METHODS, joined, to_input
-from respcam.front_end import FrontEnd
+from respcam.data.splits import TRAIN, UNUSED
+from respcam.heat.bands import HzGroups, fed_bands
+from respcam.heat.cam import METHODS, joined, to_input
 from respcam.metrics import METRICS
-from respcam.report import render
-from respcam.splits import TRAIN, UNUSED
-from respcam.stages import trust_section
+from respcam.report import figures, trust_section
+from respcam.report.page import render
+from respcam.report.pictures import png
+from respcam.sound.audio import AudioSettings
+from respcam.sound.front_end import FrontEnd
 from respcam.stages.features import FrameStore
-from respcam.stages.pictures import png
 from respcam.stages.train import TrainSettings
+from respcam.store.artifact import Artifact, digest_of, write_atomically
 
 log = logging.getLogger(__name__)
 

@@ -8,14 +8,14 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from respcam import audio
-from respcam.artifact import Artifact
-from respcam.audio import AudioSettings
-from respcam.manifest import write_table
-from respcam.shard import WHOLE, Shard
+from respcam.data.manifest import write_table
+from respcam.sound import audio
+from respcam.sound.audio import AudioSettings
 from respcam.stages.dataset import Source
-from respcam.stages.journal import Journal
-from respcam.stages.processes import results
+from respcam.store.artifact import Artifact
+from respcam.store.journal import Journal
+from respcam.store.processes import results
+from respcam.store.shard import WHOLE, Shard
 
 log = logging.getLogger(__name__)
 

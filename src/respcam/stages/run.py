@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from respcam.artifact import Artifact
-from respcam.audio import AudioSettings
-from respcam.bands import BandSelection, HzGroups, coldest
-from respcam.front_end import FrontEnd, band_edges_hz
-from respcam.shard import Shard
-from respcam.splits import VALIDATION
-from respcam.stages import bands, explain, features, report, resample, train, trust
+from respcam.data.splits import VALIDATION
+from respcam.heat.bands import BandSelection, HzGroups, coldest
+from respcam.sound.audio import AudioSettings
+from respcam.sound.front_end import FrontEnd, band_edges_hz
+from respcam.stages import explain, features, report, resample, train, trust
+from respcam.stages import profile as bands
 from respcam.stages.dataset import DatasetSettings, Source, open_dataset
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.report import Upstream
 from respcam.stages.subject import TrustSettings
 from respcam.stages.train import TrainSettings
+from respcam.store.artifact import Artifact
+from respcam.store.shard import Shard
 
 log = logging.getLogger(__name__)
 

@@ -13,18 +13,19 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from respcam import cam, training
-from respcam.artifact import Artifact
-from respcam.bands import HzGroups, fed_bands, group_of_band
+from respcam.data.patches import PatchSettings
+from respcam.evidence.occlusion import FILLS, Occlusion, fill_of, log_odds
+from respcam.evidence.verdict import Limits
+from respcam.heat import cam
+from respcam.heat.bands import HzGroups, fed_bands, group_of_band
 from respcam.metrics import BootstrapSettings, weights_and_resamples
-from respcam.model import stages
-from respcam.occlusion import FILLS, Occlusion, fill_of, log_odds
-from respcam.patches import PatchSettings
+from respcam.network import training
+from respcam.network.model import stages
+from respcam.network.training import Scaler, Units
 from respcam.stages.explain import ExplainSettings, patch_table
 from respcam.stages.features import FrameStore
 from respcam.stages.train import TrainSettings, load_model, load_units
-from respcam.training import Scaler, Units
-from respcam.verdict import Limits
+from respcam.store.artifact import Artifact
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -51,7 +52,7 @@ class TrustSettings:
     event_recordings : int
         Of those that the patches come from, at most so many are held against annotated events whole.
     methods : list of str
-        Keys of `respcam.cam.METHODS` that are held against occlusion, at every stage of the network
+        Keys of `respcam.heat.cam.METHODS` that are held against occlusion, at every stage of the network
         and fused. Those without gradients take a forward pass per channel and are looked at on the
         last stage only.
     fills : list of str

@@ -12,19 +12,20 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from respcam import metrics, training
-from respcam.artifact import Artifact, write_atomically
-from respcam.bands import BandSelection, fed_bands, kept_bands
-from respcam.front_end import FrontEnd
-from respcam.manifest import STRATA, named, write_table
+from respcam import metrics
+from respcam.data.manifest import STRATA, named, write_table
+from respcam.data.patches import PatchSettings, patch_starts
+from respcam.data.splits import TRAIN, UNUSED, VALIDATION, SplitSettings, divide
+from respcam.data.tasks import Task, units_of
+from respcam.heat.bands import BandSelection, fed_bands, kept_bands
 from respcam.metrics import BootstrapSettings
-from respcam.model import ModelSettings, build
-from respcam.patches import PatchSettings, patch_starts
-from respcam.splits import TRAIN, UNUSED, VALIDATION, SplitSettings, divide
+from respcam.network import training
+from respcam.network.model import ModelSettings, build
+from respcam.network.training import Scaler, Training, Units
+from respcam.sound.front_end import FrontEnd
 from respcam.stages.dataset import Source
 from respcam.stages.features import FrameStore
-from respcam.tasks import Task, units_of
-from respcam.training import Scaler, Training, Units
+from respcam.store.artifact import Artifact, write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -142,7 +143,7 @@ def prepare_units(
     Returns
     -------
     units : DataFrame
-        As `respcam.tasks.units_of`, with ``side, first_frame, n_frames`` (within the recording).
+        As `respcam.data.tasks.units_of`, with ``side, first_frame, n_frames`` (within the recording).
     class_names : list of str
     notes : dict of str to str
         What must stand beside the figures of a part.

@@ -10,22 +10,23 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from respcam.artifact import Artifact, write_atomically
-from respcam.bands import HzGroups
-from respcam.cam import METHODS
-from respcam.faithfulness import resampled_mean, with_spread
-from respcam.front_end import FrontEnd
-from respcam.manifest import write_table
+from respcam.data.manifest import write_table
+from respcam.evidence import confounds
+from respcam.evidence import tables as evidence
+from respcam.evidence.annotations import localisation_table
+from respcam.evidence.faithfulness import resampled_mean, with_spread
+from respcam.evidence.occlusion import sweep
+from respcam.evidence.verdict import UNCERTAIN, Evidence, Limits, against_method, against_model
+from respcam.heat.bands import HzGroups
+from respcam.heat.cam import METHODS
 from respcam.metrics import BootstrapSettings, Interval
-from respcam.occlusion import sweep
-from respcam.stages import confounds, evidence
-from respcam.stages.annotations import localisation_table
+from respcam.sound.front_end import FrontEnd
 from respcam.stages.dataset import Source
 from respcam.stages.explain import ExplainSettings, chosen_units
 from respcam.stages.features import FrameStore
 from respcam.stages.subject import Sample, Subject, TrustSettings, draw, occluders_of
 from respcam.stages.train import TrainSettings, load_model
-from respcam.verdict import UNCERTAIN, Evidence, Limits, against_method, against_model
+from respcam.store.artifact import Artifact, write_atomically
 
 log = logging.getLogger(__name__)
 

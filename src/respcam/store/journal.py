@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from respcam.shard import Shard
+from respcam.store.shard import Shard
 
 
 class Journal:

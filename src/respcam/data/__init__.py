@@ -1,0 +1,1 @@
+"""Tables of recordings, tasks, splits and patches."""

@@ -1,0 +1,1 @@
+"""Evidence for or against heat, and the verdict."""

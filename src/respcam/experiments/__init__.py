@@ -1,0 +1,1 @@
+"""What is about many runs: comparison, records, repetition, tracking."""

@@ -1,0 +1,1 @@
+"""Heat of any network: maps, bands, heat per band."""

@@ -1,0 +1,1 @@
+"""Waveforms: reading, resampling, log-mel frames, made-up sounds."""

@@ -1,0 +1,1 @@
+"""Results on disk and work for several processes."""
