@@ -6,6 +6,7 @@ import yaml
 from conftest import PROJECT
 
 from respcam.data import manifest
+from respcam.store.tables import write_table
 
 DATASETS = {
     path.stem: yaml.safe_load(path.read_text())
@@ -15,7 +16,7 @@ DATASETS = {
 
 
 def written(table, tmp_path):
-    manifest.write_table(table, tmp_path / "recordings.csv")
+    write_table(table, tmp_path / "recordings.csv")
     return tmp_path / "recordings.csv"
 
 
@@ -73,7 +74,7 @@ def test_a_missing_column_and_a_missing_file_are_named(recordings, tmp_path):
 def test_events_have_rules_too(recordings, tmp_path, change, message):
     event = {"recording_id": "p0_0", "start_s": "0.5", "end_s": "1.25", "label": "wheeze", **change}
     path = tmp_path / "events.csv"
-    manifest.write_table(pd.DataFrame([event]), path)
+    write_table(pd.DataFrame([event]), path)
     with pytest.raises(ValueError, match=re.escape(message)):
         manifest.read_events(path, recordings, ["wheeze"])
 

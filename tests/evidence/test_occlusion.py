@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from respcam.evidence.occlusion import KINDS, Occlusion, fill_of, log_odds, lowest_cutoff, sweep
+from respcam.evidence.occlusion import KINDS, fill_of, lowest_cutoff, sweep
 from respcam.network.model import BandCNN
+from respcam.network.occluded import Occlusion, log_odds
 
 PICTURES = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
 

@@ -12,6 +12,7 @@ from respcam.stages import resample
 from respcam.stages.dataset import DatasetSettings, open_dataset, validate
 from respcam.store.artifact import file_sha256
 from respcam.store.shard import Shard
+from respcam.store.tables import write_table
 
 SETTINGS = AudioSettings()
 
@@ -67,7 +68,7 @@ def damaged(tmp_path, tone):
     table.loc["d6_checksum", "sha256"] = "0" * 64
     table.loc["d9_length", "n_samples"] = "123"
     table.loc["good_0", "sha256"] = file_sha256(root / "good_0.wav")
-    manifest.write_table(table, tmp_path / "manifest.csv")
+    write_table(table, tmp_path / "manifest.csv")
     return DatasetSettings("damaged", root=root, manifest=tmp_path / "manifest.csv", missing="skip")
 
 
@@ -123,7 +124,7 @@ def test_labels_do_not_make_audio_again(damaged, tmp_path):
     store = tmp_path / "store"
     first = open_dataset(damaged, store, 1)
     table = manifest.read_recordings(damaged.manifest).assign(label="wheeze")
-    manifest.write_table(table, damaged.manifest)
+    write_table(table, damaged.manifest)
     second = open_dataset(damaged, store, 1)
     assert first.audio_digest == second.audio_digest
     assert first.label_digest != second.label_digest

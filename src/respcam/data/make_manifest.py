@@ -10,6 +10,7 @@ from tqdm import tqdm
 from respcam.data import layouts
 from respcam.data import manifest as rules
 from respcam.store.artifact import file_sha256
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +64,10 @@ def run(layout: str, root: Path, out: Path, known: Path | None, patient_pattern:
     table = out / f"{name}.csv"
     rules.check_recordings(recordings, table.name)
     unknown = [name for name in rules.OPTIONAL_COLUMNS if (recordings[name] == "").all()]
-    rules.write_table(recordings.drop(columns=unknown), table)
+    write_table(recordings.drop(columns=unknown), table)
     if events is not None and len(events):
         rules.check_events(events.astype({"start_s": str, "end_s": str}), recordings, f"{name}_events.csv")
-        rules.write_table(events, out / f"{name}_events.csv")
+        write_table(events, out / f"{name}_events.csv")
     return table
 
 

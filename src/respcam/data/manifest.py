@@ -94,14 +94,6 @@ def _read(path: Path) -> pd.DataFrame:
     return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
 
 
-def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table the way manifests are kept: UTF-8, LF, comma, no index."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
-    partial.replace(path)
-
-
 def check_recordings(table: pd.DataFrame, source: str, labels: Collection[str] | None = None) -> None:
     """Hold a table of recordings against its rules.
 

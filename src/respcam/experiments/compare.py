@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from respcam.data.manifest import STRATA, write_table
+from respcam.data.manifest import STRATA
 from respcam.experiments.differences import Design, Difference, Pair, conclusion, corrected, differences
 from respcam.metrics import METRICS, BootstrapSettings
 from respcam.report import figures
 from respcam.report.page import render
 from respcam.report.pictures import png
 from respcam.store.artifact import Artifact, write_atomically
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

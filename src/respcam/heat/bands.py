@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from respcam.errors import Refused
 from respcam.sound.front_end import FrontEnd
 
 EDGE_RULES = ("lower", "centre", "upper")
@@ -222,3 +223,64 @@ def group_of_band(centre_hz: np.ndarray, groups: HzGroups) -> np.ndarray:
     """
     index = np.searchsorted(groups.edges_hz, centre_hz, side="right") - 1
     return np.where((index < 0) | (index >= len(groups)), -1, index)
+
+
+@dataclass(frozen=True)
+class GroupedBands:
+    """Which of the bands that a model is fed lie in which group of Hz.
+
+    Attributes
+    ----------
+    groups : HzGroups
+    edges_hz : float64 [shape=(band, 3)]
+        Lower edge, centre and upper edge of every band of the front end.
+    is_fed : bool [shape=(band,)]
+        The bands that the model is fed.
+    group : int64 [shape=(fed band,)]
+        Group of each band that the model is fed; -1 for none.
+    """
+
+    groups: HzGroups
+    edges_hz: np.ndarray
+    is_fed: np.ndarray
+    group: np.ndarray
+
+    @staticmethod
+    def of(edges_hz: np.ndarray, is_fed: np.ndarray, groups: HzGroups) -> "GroupedBands":
+        """Find the group of each fed band.
+
+        Raises
+        ------
+        Refused
+            If no group holds a band.
+        """
+        group = group_of_band(edges_hz[is_fed, 1], groups)
+        if (group < 0).all():
+            raise Refused(
+                f"hz_groups.edges_hz is {groups.edges_hz}; none of the bands that the model is fed lies in a group"
+            )
+        return GroupedBands(groups, edges_hz, is_fed, group)
+
+    @property
+    def present(self) -> list[int]:
+        """Groups that the model is fed at least one band of."""
+        return sorted(set(self.group.tolist()) - {-1})
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the present groups."""
+        return [self.groups.names[group] for group in self.present]
+
+    @property
+    def centre_hz(self) -> np.ndarray:
+        """Centres of the fed bands."""
+        return self.edges_hz[self.is_fed, 1]
+
+    @property
+    def bands_per_group(self) -> np.ndarray:
+        """Number of fed bands of each present group."""
+        return self.per_group(np.ones(len(self.group)))
+
+    def per_group(self, per_band: np.ndarray) -> np.ndarray:
+        """Add up bands: float64 [shape=(..., fed band)] to [shape=(..., present group)]."""
+        return per_band @ (self.group[:, None] == np.array(self.present)).astype(float)

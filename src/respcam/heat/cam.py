@@ -27,12 +27,15 @@ class Method:
         respect to it, and S the class score.
     is_signed : bool
         Whether heat below zero (against the class) has a meaning.
+    needs_gradient : bool
+        False where the method takes a forward pass per channel instead.
     """
 
     title: str
     source: str
     equation: str
     is_signed: bool
+    needs_gradient: bool = True
 
 
 METHODS = {
@@ -59,15 +62,38 @@ METHODS = {
         "Wang et al. 2020, arXiv 1910.01279, eq. 3 to 6",
         "sum_k softmax_k(S(picture * minmax(resized A_k))) A_k",
         is_signed=False,
+        needs_gradient=False,
     ),
     "ablation_cam": Method(
         "Ablation-CAM",
         "Desai and Ramaswamy 2020, WACV, eq. 1 and 2, without the division by S, which may be of either sign",
         "sum_k (S - S with A_k at zero) A_k",
         is_signed=True,
+        needs_gradient=False,
     ),
 }
 GRADIENT_FREE = ("score_cam", "ablation_cam")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Where heat comes from.
+
+    Attributes
+    ----------
+    method : str
+        Key of `METHODS`.
+    layers : tuple of str
+        Dotted names of modules; several are fused.
+    """
+
+    method: str
+    layers: tuple[str, ...]
+
+    @property
+    def place(self) -> str:
+        """The layers as one text, for a table: ``blocks.2+blocks.3``."""
+        return "+".join(self.layers)
 
 
 @dataclass(frozen=True)

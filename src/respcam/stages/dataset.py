@@ -16,6 +16,7 @@ from respcam.sound import synthetic as sounds
 from respcam.sound.audio import MISSING, UNREADABLE, write_wav
 from respcam.store.artifact import Artifact, digest_of, file_sha256, write_atomically
 from respcam.store.processes import number_of
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 
@@ -277,6 +278,6 @@ def make_synthetic(settings: sounds.Synthetic, store: Path) -> Path:
                     }
                 )
                 events += [(recording.recording_id, *event) for event in recording.events]
-        rules.write_table(pd.DataFrame(rows), partial / "recordings.csv")
-        rules.write_table(pd.DataFrame(events, columns=rules.EVENT_COLUMNS), partial / "events.csv")
+        write_table(pd.DataFrame(rows), partial / "recordings.csv")
+        write_table(pd.DataFrame(events, columns=rules.EVENT_COLUMNS), partial / "events.csv")
     return artifact.folder

@@ -11,7 +11,6 @@ import torch
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from respcam.data.manifest import write_table
 from respcam.data.patches import PatchSettings, patch_starts
 from respcam.data.splits import TRAIN, UNUSED, VALIDATION
 from respcam.heat import cam
@@ -21,6 +20,7 @@ from respcam.sound.front_end import FrontEnd
 from respcam.stages.features import FrameStore
 from respcam.stages.train import TrainSettings, load_model, load_units
 from respcam.store.artifact import Artifact, write_atomically
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

@@ -12,13 +12,14 @@ import pandas as pd
 import soundfile as sf
 from tqdm import tqdm
 
-from respcam.data.manifest import named, write_table
+from respcam.data.manifest import named
 from respcam.sound import front_end
 from respcam.sound.front_end import FrontEnd
 from respcam.store.artifact import Artifact
 from respcam.store.journal import Journal
 from respcam.store.processes import results
 from respcam.store.shard import WHOLE, Shard
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from respcam.data.manifest import write_table
 from respcam.heat.band_heat import heat_table
 from respcam.heat.bands import HzGroups
 from respcam.metrics import BootstrapSettings
 from respcam.store.artifact import Artifact, write_atomically
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

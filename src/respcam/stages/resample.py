@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from respcam.data.manifest import write_table
 from respcam.sound import audio
 from respcam.sound.audio import AudioSettings
 from respcam.stages.dataset import Source
@@ -16,6 +15,7 @@ from respcam.store.artifact import Artifact
 from respcam.store.journal import Journal
 from respcam.store.processes import results
 from respcam.store.shard import WHOLE, Shard
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,14 @@ from torch import nn
 from tqdm import tqdm
 
 from respcam.data.patches import PatchSettings
-from respcam.evidence.occlusion import FILLS, Occlusion, fill_of, log_odds
+from respcam.evidence.occlusion import FILLS, fill_of
 from respcam.evidence.verdict import Limits
 from respcam.heat import cam
 from respcam.heat.bands import HzGroups, fed_bands, group_of_band
 from respcam.metrics import BootstrapSettings, weights_and_resamples
 from respcam.network import training
 from respcam.network.model import stages
+from respcam.network.occluded import Occlusion, log_odds
 from respcam.network.training import Scaler, Units
 from respcam.stages.explain import ExplainSettings, patch_table
 from respcam.stages.features import FrameStore

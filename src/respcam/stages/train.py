@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from respcam import metrics
-from respcam.data.manifest import STRATA, named, write_table
+from respcam.data.manifest import STRATA, named
 from respcam.data.patches import PatchSettings, patch_starts
 from respcam.data.splits import TRAIN, UNUSED, VALIDATION, SplitSettings, divide
 from respcam.data.tasks import Task, units_of
@@ -26,6 +26,7 @@ from respcam.sound.front_end import FrontEnd
 from respcam.stages.dataset import Source
 from respcam.stages.features import FrameStore
 from respcam.store.artifact import Artifact, write_atomically
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from respcam.data.manifest import write_table
 from respcam.evidence import confounds
 from respcam.evidence import tables as evidence
 from respcam.evidence.annotations import localisation_table
@@ -27,6 +26,7 @@ from respcam.stages.features import FrameStore
 from respcam.stages.subject import Sample, Subject, TrustSettings, draw, occluders_of
 from respcam.stages.train import TrainSettings, load_model
 from respcam.store.artifact import Artifact, write_atomically
+from respcam.store.tables import write_table
 
 log = logging.getLogger(__name__)
 

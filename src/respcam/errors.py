@@ -1,0 +1,41 @@
+"""Errors that code decides on: a user's mistake, and a recording that cannot be used."""
+
+from enum import StrEnum
+
+
+class Refused(ValueError):
+    """A mistake that the user can mend: one line with thing, value, limit, remedy and file.
+
+    A command ends with that line and no traceback; every other error is a defect and keeps its own.
+    """
+
+
+class Reason(StrEnum):
+    """Why a recording is unusable; the word that stands in ``rejected.csv``."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    EMPTY = "empty"
+    NOT_AUDIO = "not_audio"
+    TRUNCATED = "truncated"
+    ZERO_LENGTH = "zero_length"
+    NOT_FINITE = "not_finite"
+    SILENT = "silent"
+    WRONG_CHECKSUM = "wrong_checksum"
+    ALTERED = "altered"
+    TOO_LONG = "too_long"
+
+
+class Unusable(Exception):
+    """A recording that cannot be used; it is listed, and the rest goes on.
+
+    Parameters
+    ----------
+    reason : Reason
+    detail : str
+        What was found, for the reader of the list.
+    """
+
+    def __init__(self, reason: Reason, detail: str):
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail

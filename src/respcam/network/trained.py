@@ -1,0 +1,149 @@
+"""Trained models: score patches, draw their heat, score them without some bands."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from respcam.heat import cam
+from respcam.heat.cam import Choice
+from respcam.network.model import ModelSettings, build, stages
+from respcam.network.occluded import Occlusion, log_odds
+from respcam.network.training import Scaler
+from respcam.store.artifact import write_atomically
+from respcam.store.tables import write_table
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+WEIGHTS, CLASSES, SCALER = "model.safetensors", "classes.json", "scaler.csv"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A network with everything that is needed to ask it.
+
+    Attributes
+    ----------
+    network : nn.Module
+        On the fabric's device, in evaluation mode.
+    scaler : Scaler
+    class_names : list of str
+    fabric : Fabric
+        Device and precision of `scores`, `log_odds` and `log_odds_without`.
+    normal : str, optional
+        Name of the normal class.
+    pooling : str
+        How patch scores become the score of a recording: mean, max or logsumexp.
+    batch_patches : int
+        Patches that the network is fed at a time.
+    """
+
+    network: nn.Module
+    scaler: Scaler
+    class_names: list[str]
+    fabric: "Fabric"
+    normal: str | None = None
+    pooling: str = "logsumexp"
+    batch_patches: int = 64
+
+    @property
+    def stages(self) -> list[str]:
+        """Names of the network's stages, from the input up."""
+        return stages(self.network)
+
+    @property
+    def judged_classes(self) -> list[int]:
+        """Classes whose heat is judged: all but the normal one, where one is named."""
+        return [k for k, name in enumerate(self.class_names) if name != self.normal]
+
+    def scaled(self, patches: np.ndarray) -> torch.Tensor:
+        """Scale patches and move them to the device: float32 [shape=(patch, 1, band, frame)]."""
+        return self.scaler(self.fabric.to_device(torch.from_numpy(np.ascontiguousarray(patches))))
+
+    def batches(self, patches: np.ndarray) -> Iterator[torch.Tensor]:
+        """Scaled patches on the device, some at a time."""
+        for batch in np.array_split(patches, -(-len(patches) // self.batch_patches)):
+            yield self.scaled(batch)
+
+    @torch.inference_mode()
+    def scores(self, patches: np.ndarray) -> torch.Tensor:
+        """Score patches [shape=(patch, band, frame)]: float64 [shape=(patch, class)], before softmax."""
+        with self.fabric.autocast():
+            return torch.cat([self.network(batch) for batch in self.batches(patches)]).double()
+
+    def log_odds(self, patches: np.ndarray) -> np.ndarray:
+        """Score patches as log-odds of each class: float64 [shape=(patch, class)]."""
+        return log_odds(self.scores(patches)).cpu().numpy()
+
+    @torch.inference_mode()
+    def occlusion(self, patches: np.ndarray, fill: np.ndarray) -> Occlusion:
+        """Prepare to take bands of some patches away; ``fill`` is what replaces them."""
+        with self.fabric.autocast():
+            return Occlusion(self.network, self.scaled(patches), self.scaled(fill))
+
+    @torch.inference_mode()
+    def log_odds_without(self, occlusion: Occlusion, is_removed: np.ndarray) -> np.ndarray:
+        """Log-odds of occluded patches without some bands: float64 [shape=(patch, class)]."""
+        with self.fabric.autocast():
+            scores = occlusion.scores(is_removed)
+        return log_odds(scores.double()).cpu().numpy()
+
+    def heat(
+        self, patches: np.ndarray, target: np.ndarray, choices: Sequence[Choice], network: nn.Module | None = None
+    ) -> dict[Choice, torch.Tensor]:
+        """Draw heat of patches by several methods and layers.
+
+        Parameters
+        ----------
+        patches : float32 [shape=(patch, band, frame)]
+        target : int64 [shape=(patch,)]
+            The class that heat speaks for.
+        choices : sequence of Choice
+        network : nn.Module, optional
+            Another network of the same shape, such as one with random weights.
+
+        Returns
+        -------
+        dict of Choice to float32 [shape=(patch, row, column)]
+            On the CPU, raw.
+        """
+        heat: dict[Choice, list[torch.Tensor]] = {choice: [] for choice in choices}
+        done = 0
+        for batch in self.batches(patches):
+            batch_target = self.fabric.to_device(torch.from_numpy(target[done : done + len(batch)]))
+            done += len(batch)
+            for needs_gradient in (True, False):
+                chosen = [c for c in choices if cam.METHODS[c.method].needs_gradient == needs_gradient]
+                if not chosen:
+                    continue
+                layers = list(dict.fromkeys(layer for choice in chosen for layer in choice.layers))
+                methods = list(dict.fromkeys(choice.method for choice in chosen))
+                maps = cam.heat_maps(network or self.network, batch, layers, methods, batch_target)
+                for choice in chosen:
+                    heat[choice].append(maps.heat(choice.method, choice.layers).cpu())
+        return {choice: torch.cat(parts) for choice, parts in heat.items()}
+
+    def save(self, folder: Path, bands: pd.DataFrame) -> None:
+        """Write weights, scaler (a row per band of ``bands``) and class names."""
+        weights = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
+        save_file(weights, folder / WEIGHTS)
+        write_table(bands.assign(mean=self.scaler.mean, std=self.scaler.std), folder / SCALER)
+        write_atomically(folder / CLASSES, json.dumps(self.class_names) + "\n")
+
+    @staticmethod
+    def load(folder: Path, settings: ModelSettings, fabric: "Fabric", **options: object) -> "TrainedModel":
+        """Read what `save` wrote, onto the fabric's device; ``options`` are further attributes."""
+        class_names = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
+        network = build(settings, len(class_names)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network.load_state_dict(load_file(folder / WEIGHTS))
+        bands = pd.read_csv(folder / SCALER)
+        scaler = Scaler(*(bands[name].to_numpy(np.float32) for name in ("mean", "std")))
+        return TrainedModel(fabric.to_device(network.eval()), scaler, class_names, fabric, **options)  # type: ignore[arg-type]

@@ -1,0 +1,67 @@
+"""Tables and JSON files of a stage: name, column types, reading and writing in one place."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from respcam.store.artifact import write_atomically
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV file that a stage writes.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    types : mapping of str to type
+        Of columns that must not be guessed, such as identifiers that look like numbers.
+    blank : str or None
+        Text that a blank cell becomes; None reads it as a missing value.
+    """
+
+    name: str
+    types: Mapping[str, type] = field(default_factory=dict)
+    blank: str | None = None
+
+    def write(self, table: pd.DataFrame, folder: Path) -> None:
+        """Write the table into a folder."""
+        write_table(table, folder / self.name)
+
+    def read(self, folder: Path) -> pd.DataFrame:
+        """Read the table from a folder."""
+        return pd.read_csv(folder / self.name, dtype=dict(self.types), keep_default_na=self.blank is None)
+
+
+@dataclass(frozen=True)
+class Document:
+    """A JSON file that a stage writes.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    """
+
+    name: str
+
+    def write(self, content: Any, folder: Path) -> None:
+        """Write plain data into a folder."""
+        write_atomically(folder / self.name, json.dumps(content, indent=2) + "\n")
+
+    def read(self, folder: Path) -> Any:
+        """Read the data from a folder."""
+        return json.loads((folder / self.name).read_text(encoding="utf-8"))
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table the way manifests are kept: UTF-8, LF, comma, no index."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    partial.replace(path)
