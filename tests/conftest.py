@@ -69,3 +69,25 @@ def write_sound(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A finished run that tests of several stages look at: folder of store and runs, and folder of the run."""
+    from stages.small_runs import settings_in  # imports torch
+
+    from respcam.stages.run import Run
+
+    folder = tmp_path_factory.mktemp("finished")
+    page = Run.of(settings_in(folder)).make()
+    return folder, page.parent
+
+
+@pytest.fixture
+def stages(finished):
+    """The finished run's stages by name."""
+    from stages.small_runs import settings_in
+
+    from respcam.stages.run import Run
+
+    return Run.of(settings_in(finished[0])).stages

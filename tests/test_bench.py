@@ -13,7 +13,7 @@ sys.path.insert(0, str(FOLDER))
 import measure  # noqa: E402
 
 
-def test_a_limit_is_held_against_the_median():
+def test_a_limit_is_compared_with_the_median():
     row = measure.ratio("b", "what", "on", [2.0, 9.0, 4.0], [1.0, 3.0, 4.0], "<= 2")
     assert (row.figure, row.low, row.high) == (2.0, 1.0, 3.0)
     assert row.is_met
@@ -25,15 +25,17 @@ def test_a_limit_is_held_against_the_median():
 def test_numpy_figures_are_written_like_any_other(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     row = measure.spread("b", "what", "on", list(np.array([0.1, 0.3])), limit=">= 0.1")
-    measure.write("own", [row], measure.machine())
-    assert json.loads((tmp_path / "outputs/bench/own.json").read_text())["rows"][0]["is_met"] is True
+    measure.write("numbers", [row], measure.machine())
+    assert json.loads((tmp_path / "outputs/bench/numbers.json").read_text())["rows"][0]["is_met"] is True
     assert "met" in capsys.readouterr().out
 
 
 def test_works_take_turns():
     order = []
-    found = measure.alternate({name: lambda name=name: order.append(name) for name in "ab"}, rounds=4, per_round_s=0)
-    assert [len(seconds) for seconds in found.values()] == [4, 4]
+    by_work = measure.alternate(
+        {name: lambda name=name: order.append(name) for name in "ab"}, rounds=4, per_round_s=0
+    )
+    assert [len(seconds) for seconds in by_work.values()] == [4, 4]
     assert order[-8:] == list("baabbaab")
 
 
@@ -55,7 +57,7 @@ def test_a_benchmark_prints_a_table_and_writes_json(tmp_path):
     command = [sys.executable, FOLDER / "occlusion.py", "--rounds", "2", "--patches", "40", "training.threads=1"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert result.returncode == 0, result.stderr
-    found = json.loads((tmp_path / result.stdout.splitlines()[-1]).read_text())
-    assert found["machine"]["versions"]["torch"] != "absent"
-    assert [row["what"] for row in found["rows"]] == ["12 sets over inference", "speed against the naive loop"]
-    assert all(row["low"] <= row["figure"] <= row["high"] for row in found["rows"])
+    written = json.loads((tmp_path / result.stdout.splitlines()[-1]).read_text())
+    assert written["machine"]["versions"]["torch"] != "absent"
+    assert [row["what"] for row in written["rows"]] == ["12 sets over inference", "speed against the naive loop"]
+    assert all(row["low"] <= row["figure"] <= row["high"] for row in written["rows"])

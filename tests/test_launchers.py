@@ -143,7 +143,9 @@ def test_a_sweep_goes_through_slurms_queue(tmp_path):
         (queue / name).write_text(text)
         (queue / name).chmod(0o755)
     environment = os.environ | {"PATH": f"{queue}:{os.environ['PATH']}"}
-    shares = command("resample.py", "-m", "hydra/launcher=slurm", *SMALL, "shard.count=2", "shard.index=0,1")
+    shares = command(
+        "run.py", "-m", "until=resample", "hydra/launcher=slurm", *SMALL, "shard.count=2", "shard.index=0,1"
+    )
     done = subprocess.run(
         shares, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
     )

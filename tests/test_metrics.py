@@ -8,7 +8,7 @@ from respcam.metrics import (
     auroc,
     confusion_matrices,
     evaluate,
-    figures_from_confusion,
+    metrics_from_confusion,
     patient_weights,
 )
 
@@ -24,12 +24,12 @@ def draw(n_classes, n=300, seed=0):
 
 
 @pytest.mark.parametrize("n_classes", [2, 4])
-def test_figures_agree_with_scikit_learn(n_classes):
+def test_metrics_agree_with_scikit_learn(n_classes):
     target, probability, patients = draw(n_classes)
     predicted = probability.argmax(axis=1)
-    confusion, figures = evaluate(target, probability, patients, 0, "icbhi", SETTINGS)
+    confusion, metrics = evaluate(target, probability, patients, 0, "icbhi", SETTINGS)
     np.testing.assert_array_equal(confusion, sk.confusion_matrix(target, predicted))
-    value = {name: figure.value for name, figure in figures.items()}
+    value = {name: metric.value for name, metric in metrics.items()}
     assert value["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, predicted))
     assert value["macro_f1"] == pytest.approx(sk.f1_score(target, predicted, average="macro"))
     assert value["specificity"] == pytest.approx(sk.recall_score(target == 0, predicted == 0))
@@ -39,8 +39,8 @@ def test_figures_agree_with_scikit_learn(n_classes):
         assert value["auroc"] == pytest.approx(sk.roc_auc_score(target, probability[:, 1]))
     else:
         assert value["auroc"] == pytest.approx(sk.roc_auc_score(target, probability, multi_class="ovr"))
-    for figure in figures.values():
-        assert figure.low < figure.value < figure.high
+    for metric in metrics.values():
+        assert metric.low < metric.value < metric.high
 
 
 def test_ties_count_half_as_in_scikit_learn():
@@ -65,27 +65,27 @@ def test_weights_count_a_unit_that_often():
 
 @pytest.mark.parametrize(("score", "expected"), [("icbhi", 0.7), ("sprsound", (0.7 + 2 * 0.8 * 0.6 / 1.4) / 2)])
 def test_the_two_published_scores(score, expected):
-    figures = figures_from_confusion(np.array([[6.0, 4], [2, 8]]), 0, score)
-    assert figures["sensitivity"] == pytest.approx(0.8)
-    assert figures["specificity"] == pytest.approx(0.6)
-    assert figures["score"] == pytest.approx(expected)
+    metrics = metrics_from_confusion(np.array([[6.0, 4], [2, 8]]), 0, score)
+    assert metrics["sensitivity"] == pytest.approx(0.8)
+    assert metrics["specificity"] == pytest.approx(0.6)
+    assert metrics["score"] == pytest.approx(expected)
 
 
 def test_a_wrong_adventitious_class_is_no_hit():
     confusion = np.array([[5.0, 0, 0], [0, 1, 4], [0, 5, 0]])
-    assert figures_from_confusion(confusion, 0, "icbhi")["sensitivity"] == pytest.approx(0.1)
+    assert metrics_from_confusion(confusion, 0, "icbhi")["sensitivity"] == pytest.approx(0.1)
 
 
-def test_figures_that_are_not_defined_are_none():
+def test_metrics_that_are_not_defined_are_none():
     target, probability = np.zeros(20, int), np.tile([0.9, 0.1], (20, 1))
-    _, figures = evaluate(target, probability, np.arange(20), 0, "icbhi", SETTINGS)
-    assert figures["auroc"].value is None
-    assert figures["sensitivity"].value is None
-    assert figures["specificity"].value == 1
-    _, figures = evaluate(*draw(2), None, "icbhi", SETTINGS)
-    assert figures["score"].value is None
-    assert figures["auroc"].value is not None
-    assert set(figures) == set(METRICS)
+    _, metrics = evaluate(target, probability, np.arange(20), 0, "icbhi", SETTINGS)
+    assert metrics["auroc"].value is None
+    assert metrics["sensitivity"].value is None
+    assert metrics["specificity"].value == 1
+    _, metrics = evaluate(*draw(2), None, "icbhi", SETTINGS)
+    assert metrics["score"].value is None
+    assert metrics["auroc"].value is not None
+    assert set(metrics) == set(METRICS)
 
 
 def test_patients_are_drawn_whole():

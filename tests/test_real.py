@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from configured import composed
+from respcam.cli.composition import composed_settings
 from respcam.sound import audio
 from respcam.stages import dataset
 
@@ -18,7 +18,7 @@ def settings_of(name: str, tmp_path: Path):
     if not (DATA / name).is_dir():
         pytest.skip(f"no {name} under RESPCAM_DATA")
     overrides = [f"dataset={name}", f"dataset.root={DATA / name}", "dataset.missing=skip"]
-    return composed([*overrides, f"paths.store={tmp_path}", "workers=1"])
+    return composed_settings([*overrides, f"paths.store={tmp_path}", "workers=1"])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -31,12 +31,10 @@ def test_what_is_there_is_what_was_published(name, tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_real_headers_widths_and_rates_are_read(name, tmp_path):
     settings = settings_of(name, tmp_path)
-    source = dataset.open_dataset(settings.dataset, tmp_path, workers=1)
-    present = source.found.index[source.found != audio.MISSING]
+    files = dataset.open_dataset(settings.dataset, tmp_path, workers=1).files
+    rows = files.table[~files.table["content"].isin(dataset.ABSENT)][:20].to_dict("records")
     (tmp_path / "out").mkdir()
-    own = source.recordings.set_index("recording_id", drop=False).loc[present[:20]]
-    rows = own.assign(found=source.found[present[:20]]).to_dict("records")
-    table = pd.DataFrame(audio.resample_files(rows, source.root, tmp_path / "out", settings.audio))
+    table = pd.DataFrame(audio.resample_files(rows, files.root, tmp_path / "out", settings.audio))
     assert "reason" not in table
     expected = table["source_samples"] * 16_000 / table["source_rate_hz"]
     assert (table["n_samples"] - expected).abs().max() <= 1

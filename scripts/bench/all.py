@@ -1,8 +1,8 @@
 """Every benchmark of speed in one run: python scripts/bench/all.py [--rounds 7] [--skip growth]
 
-Options go on to each. With a data set (dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious)
-the works that read recordings read those; else sounds are made. growth with 100 hours writes 32 GB:
---skip growth leaves it out. Training to a given accuracy and a sweep are longer still and have commands of their
+Every benchmark gets the options. With a data set (dataset=sprsound2022 dataset.root=DIR dataset.missing=skip
+task=adventitious) the works that read recordings read those; else sounds are made. growth with 100 hours writes 32
+GB: --skip growth leaves it out. Training to a given accuracy and a sweep take longer still and have commands of their
 own, time_to_auroc.py and sweep.py.
 """
 
@@ -37,9 +37,9 @@ def main() -> None:
     for name, bench in BENCHES.items():
         if name not in arguments.skip:
             measure.say(f"bench: {name}")
-            own = bench.rows(arguments)
-            measure.write(name, own, where)  # what was measured stays, whatever comes after
-            rows += own
+            of_bench = bench.rows(arguments)
+            measure.write(name, of_bench, where)  # what was measured stays, whatever comes after
+            rows += of_bench
     measure.write("all", rows, where)
 
 

@@ -2,8 +2,8 @@
 
 python scripts/bench/cam.py [model=timm model.name=resnet18 ...]
 
-The network has random weights, which cost the same as trained ones, and the heat is taken from its last stage.
-Pictures are noise. All works end at the resolution of the layer, but for pytorch-grad-cam, which always resizes and
+The network has random weights, which cost the same as trained ones, and the heat is taken from its last block.
+Patches are noise. All works end at the resolution of the layer, but for pytorch-grad-cam, which always resizes and
 scales.
 """
 
@@ -16,54 +16,54 @@ from captum.attr import LayerGradCam
 from pytorch_grad_cam import GradCAM
 from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
-from configured import composed
+from respcam.cli.composition import composed_settings
 from respcam.heat.cam import heat_maps, heat_maps_per_class
-from respcam.network.model import build, stages
+from respcam.network.model import blocks_of, build
 
 BATCHES = (1, 32, 256)
 N_CLASSES = 2
 
 
 def rows(arguments: argparse.Namespace) -> list[measure.Row]:
-    settings = composed(arguments.overrides).trained
+    settings = composed_settings(arguments.overrides).recipe
     torch.set_num_threads(settings.training.threads)
     torch.manual_seed(0)
     model = build(settings.model, N_CLASSES).to(memory_format=torch.channels_last).eval()
-    layer = stages(model)[-1]
+    layer = blocks_of(model)[-1]
     module = dict(model.named_modules())[layer]
     captum = LayerGradCam(model, module)
-    found = []
+    table = []
     for n in BATCHES:
-        pictures = torch.randn(n, 1, 64, settings.patches.length_frames)
+        patches = torch.randn(n, 1, 64, settings.patches.length_frames)
         target = torch.ones(n, dtype=torch.int64)
         with GradCAM(model, [module]) as library:
             works = {
-                "inference": functools.partial(infer, model, pictures),
-                "one class": lambda p=pictures, t=target: heat_maps(model, p, [layer], ["grad_cam"], t),
-                "all classes": lambda p=pictures: heat_maps_per_class(model, p, [layer], ["grad_cam"]),
-                "captum": lambda p=pictures, t=target: captum.attribute(p, t, relu_attributions=True),
-                "pytorch-grad-cam": lambda p=pictures, lib=library: lib(p, [ClassifierOutputTarget(1)] * len(p)),
+                "inference": functools.partial(infer, model, patches),
+                "one class": lambda p=patches, t=target: heat_maps(model, p, [layer], ["grad_cam"], t),
+                "all classes": lambda p=patches: heat_maps_per_class(model, p, [layer], ["grad_cam"]),
+                "captum": lambda p=patches, t=target: captum.attribute(p, t, relu_attributions=True),
+                "pytorch-grad-cam": lambda p=patches, lib=library: lib(p, [ClassifierOutputTarget(1)] * len(p)),
             }
             # calls of a millisecond in many short rounds: the machine changes its speed between long ones
             seconds = measure.alternate(works, arguments.rounds * (20 if n == 1 else 1), per_round_s=0.03)
         on = f"{n} patches, {settings.model.name}, {settings.training.threads} threads"
-        own = seconds["one class"]
-        found += [
-            measure.ratio("Grad-CAM", "one class over inference", on, own, seconds["inference"], "<= 1.15"),
+        one_class = seconds["one class"]
+        table += [
+            measure.ratio("Grad-CAM", "one class over inference", on, one_class, seconds["inference"], "<= 1.15"),
             measure.ratio(
                 "Grad-CAM", "all classes over inference", on, seconds["all classes"], seconds["inference"], "<= 1.5"
             ),
             measure.ratio(
-                "Grad-CAM", "speed against pytorch-grad-cam", on, seconds["pytorch-grad-cam"], own, ">= 1.8"
+                "Grad-CAM", "speed against pytorch-grad-cam", on, seconds["pytorch-grad-cam"], one_class, ">= 1.8"
             ),
-            measure.ratio("Grad-CAM", "speed against captum", on, seconds["captum"], own, ">= 1"),
+            measure.ratio("Grad-CAM", "speed against captum", on, seconds["captum"], one_class, ">= 1"),
         ]
-    return found
+    return table
 
 
 @torch.no_grad()
-def infer(model: torch.nn.Module, pictures: torch.Tensor) -> torch.Tensor:
-    return model(pictures)
+def infer(model: torch.nn.Module, patches: torch.Tensor) -> torch.Tensor:
+    return model(patches)
 
 
 if __name__ == "__main__":

@@ -13,33 +13,32 @@ from pathlib import Path
 
 import generated
 import measure
-import pandas as pd
 from loky import get_reusable_executor
 from threadpoolctl import threadpool_limits
 
-from configured import composed
-from respcam.stages import features, resample
+from respcam.cli.composition import composed_settings
 from respcam.stages.dataset import open_dataset
+from respcam.stages.features import Features
+from respcam.stages.resample import Resample
 
 HOURS = 7
 
 
 def rows(arguments: argparse.Namespace) -> list[measure.Row]:
     n_cores = os.cpu_count() or 1
-    settings = composed(arguments.overrides)
+    settings = composed_settings(arguments.overrides)
     with measure.scratch() as folder, threadpool_limits(1):
         if arguments.overrides:
-            source = open_dataset(settings.dataset, settings.store, settings.workers)
+            dataset = open_dataset(settings.dataset, settings.store, settings.workers)
         else:
-            source = generated.source(Path(folder) / "audio", HOURS)
+            dataset = generated.source(Path(folder) / "audio", HOURS)
 
         def extract(n_processes: int) -> float:
             store = Path(tempfile.mkdtemp(dir=folder, prefix="store"))
-            resampled = resample.plan(store, source, settings.audio)
-            resample.run(resampled, source, settings.audio, n_processes)
-            framed = features.plan(store, resampled, settings.front_end)
-            features.run(framed, resampled, settings.front_end, n_processes)
-            recordings = pd.read_csv(resampled.folder / "recordings.csv")
+            resample = Resample(store=store, files=dataset.files, audio=settings.audio, workers=n_processes)
+            resample.make()
+            Features(store=store, resample=resample, front_end=settings.front_end, workers=n_processes).make()
+            recordings = resample.recordings()
             return float((recordings["source_samples"] / recordings["source_rate_hz"]).sum() / 3600)
 
         def between() -> None:
@@ -51,7 +50,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
         between()
         works = {"one": lambda: extract(1), "all": lambda: extract(n_cores)}
         seconds = measure.alternate(works, arguments.rounds, between=between)
-    on = f"{hours:.1f} h, {source.name}"
+    on = f"{hours:.1f} h, {dataset.name}"
     return [
         measure.spread("extraction", "one process", on, seconds["one"], "s"),
         measure.spread("extraction", f"{n_cores} processes", on, seconds["all"], "s", "<= 30"),

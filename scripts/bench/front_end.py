@@ -19,11 +19,11 @@ import torch
 import torchaudio
 from threadpoolctl import threadpool_limits
 
-from configured import composed
-from respcam.sound import audio
-from respcam.sound.audio import AudioSettings, read_mono, resample
+from respcam.cli.composition import composed_settings
+from respcam.sound.audio import AudioSettings, resample
 from respcam.sound.front_end import FrontEnd, LogMel
-from respcam.stages.dataset import open_dataset
+from respcam.sound.usable import read_mono
+from respcam.stages.dataset import ABSENT, open_dataset
 
 RATES_HZ = (4_000, 8_000, 44_100, 48_000)
 N_FILES, SECONDS = 8, 10
@@ -31,7 +31,7 @@ N_FILES, SECONDS = 8, 10
 
 def rows(arguments: argparse.Namespace) -> list[measure.Row]:
     torch.set_num_threads(1)
-    found = []
+    table = []
     with measure.scratch() as folder, threadpool_limits(1):
         sets = {
             f"{N_FILES} x {SECONDS} s of noise at {rate_hz} Hz": [
@@ -40,21 +40,21 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
             for rate_hz in RATES_HZ
         }
         if arguments.overrides:
-            settings = composed(arguments.overrides)
-            source = open_dataset(settings.dataset, settings.store, settings.workers)
-            present = source.recordings[~source.found.isin([audio.MISSING, audio.UNREADABLE]).to_numpy()]
-            files = [source.root / path for path in present["path"][:: max(1, len(present) // 32)][:32]]
-            sets[f"{len(files)} recordings of {source.name}"] = files
+            settings = composed_settings(arguments.overrides)
+            dataset = open_dataset(settings.dataset, settings.store, settings.workers)
+            present = dataset.files.table[~dataset.files.table["content"].isin(ABSENT)]
+            files = [dataset.files.root / path for path in present["path"][:: max(1, len(present) // 32)][:32]]
+            sets[f"{len(files)} recordings of {dataset.name}"] = files
         for on, files in sets.items():
             measure.say(f"front_end: {on}")
             seconds = measure.alternate(
                 {name: _over(files, work()) for name, work in WORKS.items()}, arguments.rounds
             )
-            own = seconds.pop("respcam")
+            respcam = seconds.pop("respcam")
             for name, limit in (("librosa", ">= 2"), ("torchaudio", ">= 1.5")):
-                found.append(measure.ratio("front end", f"speed against {name}", on, seconds[name], own, limit))
-            found.append(measure.ratio("front end", "time over the floor", on, own, seconds["floor"], "<= 1.4"))
-    return found
+                table.append(measure.ratio("front end", f"speed against {name}", on, seconds[name], respcam, limit))
+            table.append(measure.ratio("front end", "time over the floor", on, respcam, seconds["floor"], "<= 1.4"))
+    return table
 
 
 def _over(files: list[Path], work: Callable[[Path], object]) -> Callable[[], None]:
@@ -74,9 +74,19 @@ def librosa_work() -> Callable[[Path], object]:
     def work(path: Path) -> np.ndarray:
         waveform, rate_hz = librosa.load(path, sr=16_000, mono=True)
         mel = librosa.feature.melspectrogram(
-            y=waveform, sr=rate_hz, n_fft=1024, win_length=400, hop_length=160, center=False, power=1,
-            n_mels=64, fmin=100, fmax=2000, htk=True, norm=None,
-        )  # fmt: skip
+            y=waveform,
+            sr=rate_hz,
+            n_fft=1024,
+            win_length=400,
+            hop_length=160,
+            center=False,
+            power=1,
+            n_mels=64,
+            fmin=100,
+            fmax=2000,
+            htk=True,
+            norm=None,
+        )
         return np.log(mel + 0.01)
 
     return work

@@ -5,7 +5,8 @@ from pathlib import Path
 import measure
 import pandas as pd
 
-from respcam.stages.dataset import Source
+from respcam.data.labels import Labels
+from respcam.stages.dataset import FILE_COLUMNS, AudioFiles, Dataset
 from respcam.store.artifact import file_sha256
 
 FILE_S = 10
@@ -14,7 +15,7 @@ N_SOUNDS = 40
 PER_PATIENT = 8
 
 
-def source(folder: Path, hours: float) -> Source:
+def source(folder: Path, hours: float) -> Dataset:
     """Make recordings of noise, most of them links to the same few files; half of the patients have the sign."""
     folder.mkdir(parents=True, exist_ok=True)
     sounds = [measure.noise_file(folder, FILE_S, RATE_HZ, seed) for seed in range(N_SOUNDS)]
@@ -37,5 +38,6 @@ def source(folder: Path, hours: float) -> Source:
             }
         )
     recordings = pd.DataFrame(rows)
-    found = recordings.set_index("recording_id")["sha256"].rename("found")
-    return Source(f"{hours:g} h of noise", folder, recordings, None, [], found)
+    table = recordings[FILE_COLUMNS].assign(content=recordings["sha256"])
+    labels = Labels(recordings, None, [], table.set_index("recording_id")["content"])
+    return Dataset(f"{hours:g} h of noise", AudioFiles(folder, table), labels)

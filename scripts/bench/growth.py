@@ -23,8 +23,11 @@ import generated
 import measure
 from threadpoolctl import threadpool_limits
 
-from configured import composed
-from respcam.stages import explain, features, resample, train
+from respcam.cli.composition import composed_settings
+from respcam.stages.explain import Explain
+from respcam.stages.features import Features
+from respcam.stages.resample import Resample
+from respcam.stages.train import Train
 
 WARM_UP_HOURS = 0.2
 OVERRIDES = ["task=adventitious", "training.epochs=1", "bootstrap.n_resamples=200"]
@@ -33,59 +36,66 @@ FLAT = {"resample", "features", "explain"}
 
 
 def rows(arguments: argparse.Namespace) -> list[measure.Row]:
-    found: dict[float, dict[str, dict[str, float]]] = {}
+    by_size: dict[float, dict[str, dict[str, float]]] = {}
     with measure.scratch() as folder:
         for hours in arguments.hours:
             measure.say(f"growth: {hours:g} h")
-            own = Path(folder) / f"{hours:g}"
-            command = [sys.executable, __file__, "--one", f"{hours}", "--folder", own, *arguments.overrides]
+            place = Path(folder) / f"{hours:g}"
+            command = [sys.executable, __file__, "--size", f"{hours}", "--folder", place, *arguments.overrides]
             output = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found[hours] = json.loads(output.splitlines()[-1])
-            measure.emptied(own)
+            by_size[hours] = json.loads(output.splitlines()[-1])
+            measure.emptied(place)
     on = f"{', '.join(f'{hours:g}' for hours in arguments.hours)} h of noise, one worker"
     table = []
     for stage in STAGES:
-        per_hour = [found[hours][stage]["seconds"] / hours for hours in arguments.hours]
-        memory = [found[hours][stage]["peak_mb"] for hours in arguments.hours]
+        per_hour = [by_size[hours][stage]["seconds"] / hours for hours in arguments.hours]
+        memory = [by_size[hours][stage]["peak_mb"] for hours in arguments.hours]
         table += [
             measure.spread("growth", f"{stage}: time per hour", on, per_hour, "s"),
             measure.spread("growth", f"{stage}: most to least", on, [max(per_hour) / min(per_hour)], "x", "<= 1.15"),
             measure.spread("growth", f"{stage}: memory", on, memory, "MB"),
             measure.spread(
-                "growth", f"{stage}: memory at {max(arguments.hours):g} h over {min(arguments.hours):g} h", on,
-                [memory[-1] / memory[0]], "x", "<= 1.2" if stage in FLAT else "",
+                "growth",
+                f"{stage}: memory at {max(arguments.hours):g} h over {min(arguments.hours):g} h",
+                on,
+                [memory[-1] / memory[0]],
+                "x",
+                "<= 1.2" if stage in FLAT else "",
             ),
-        ]  # fmt: skip
+        ]
     return table
 
 
-def one(hours: float, overrides: list[str], folder: Path) -> dict[str, dict[str, float]]:
+def medians(hours: float, overrides: list[str], folder: Path) -> dict[str, dict[str, float]]:
     """Seconds and peak memory of each stage."""
     with threadpool_limits(1):
         stages_of(WARM_UP_HOURS, overrides, folder / "warm-up")
         rounds = [stages_of(hours, overrides, folder / f"{number}") for number in range(5 if hours < 10 else 1)]
     return {
-        stage: {what: statistics.median(own[stage][what] for own in rounds) for what in ("seconds", "peak_mb")}
+        stage: {
+            what: statistics.median(of_round[stage][what] for of_round in rounds) for what in ("seconds", "peak_mb")
+        }
         for stage in STAGES
     }
 
 
 def stages_of(hours: float, overrides: list[str], folder: Path) -> dict[str, dict[str, float]]:
-    own = composed([*OVERRIDES, *overrides])
-    source, store, trained = generated.source(folder / "audio", hours), folder / "store", own.trained
-    resampled = resample.plan(store, source, own.audio)
-    framed = features.plan(store, resampled, own.front_end)
-    model = train.plan(store, framed, source, trained, own.seed)
-    explained = explain.plan(store, model, own.explain)
-    found = {}
-    found["resample"] = watched(lambda: resample.run(resampled, source, own.audio, 1))
-    found["features"] = watched(lambda: features.run(framed, resampled, own.front_end, 1))
-    measure.emptied(resampled.folder / "audio")
-    found["train"] = watched(lambda: train.run(model, framed, source, own.front_end, trained, own.device))
-    found["explain"] = watched(
-        lambda: explain.run(explained, model, framed, own.front_end, trained, own.explain, own.device)
+    settings = composed_settings([*OVERRIDES, *overrides])
+    dataset, store = generated.source(folder / "audio", hours), folder / "store"
+    resample = Resample(store=store, files=dataset.files, audio=settings.audio, workers=1)
+    features = Features(store=store, resample=resample, front_end=settings.front_end, workers=1)
+    train = Train(
+        store=store,
+        features=features,
+        labels=dataset.labels,
+        recipe=settings.recipe,
+        seed=settings.seed,
+        device=settings.device,
     )
-    return found
+    explain = Explain(store=store, train=train, explain=settings.explain)
+    by_stage = {"resample": watched(resample.make), "features": watched(features.make)}
+    measure.emptied(resample.folder / "audio")
+    return by_stage | {"train": watched(train.make), "explain": watched(explain.make)}
 
 
 def watched(work: Callable[[], object]) -> dict[str, float]:
@@ -115,11 +125,11 @@ def anonymous_mb() -> float:
 def main() -> None:
     parser = measure.parser(__doc__)
     parser.add_argument("--hours", type=float, nargs="+", default=[1, 10, 100])
-    parser.add_argument("--one", type=float, help=argparse.SUPPRESS)
+    parser.add_argument("--size", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.one:
-        print(json.dumps(one(arguments.one, arguments.overrides, arguments.folder)))
+    if arguments.size:
+        print(json.dumps(medians(arguments.size, arguments.overrides, arguments.folder)))
     else:
         measure.main("growth", rows, arguments)
 

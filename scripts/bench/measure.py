@@ -18,13 +18,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import soundfile as sf
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from respcam.stages.features import FrameStore
+if TYPE_CHECKING:  # takes seconds to import
     from respcam.stages.run import RunSettings
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    from respcam.stages.train import Train
 
 PACKAGES = ("respcam", "torch", "torchaudio", "numpy", "scipy", "soundfile", "soxr", "librosa", "captum", "grad-cam")
 OUTPUT = Path("outputs/bench")
@@ -94,24 +90,24 @@ def alternate(
         start = time.perf_counter()
         for _ in range(n):
             work()
-        found = time.perf_counter() - start
+        taken = time.perf_counter() - start
         between()
-        return found / n
+        return taken / n
 
     for work in works.values():
         seconds(work)
     repeats = {name: max(1, int(per_round_s / max(seconds(work), 1e-6))) for name, work in works.items()}
-    found: dict[str, list[float]] = {name: [] for name in works}
+    by_work: dict[str, list[float]] = {name: [] for name in works}
     for number in range(rounds):
         names = list(works)
         for name in names if number % 2 else reversed(names):
-            found[name].append(seconds(works[name], repeats[name]))
-    return found
+            by_work[name].append(seconds(works[name], repeats[name]))
+    return by_work
 
 
 def ratio(bench: str, what: str, on: str, upper: Sequence[float], lower: Sequence[float], limit: str = "") -> Row:
     """Quotient of two works, round by round."""
-    return spread(bench, what, on, [one / other for one, other in zip(upper, lower, strict=True)], limit=limit)
+    return spread(bench, what, on, [above / below for above, below in zip(upper, lower, strict=True)], limit=limit)
 
 
 def spread(bench: str, what: str, on: str, values: Sequence[float], unit: str = "x", limit: str = "") -> Row:
@@ -160,12 +156,12 @@ def table(rows: Sequence[Row]) -> str:
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
     """Options that every benchmark takes."""
-    own = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    own.add_argument("--rounds", type=int, default=7, help="counted rounds")
-    own.add_argument(
+    options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--rounds", type=int, default=7, help="counted rounds")
+    options.add_argument(
         "overrides", nargs="*", help="as for run.py, such as dataset=sprsound2022 dataset.root=DIR; else synthetic"
     )
-    return own
+    return options
 
 
 def main(name: str, rows: Callable[[argparse.Namespace], list[Row]], arguments: argparse.Namespace) -> None:
@@ -198,18 +194,13 @@ def noise_file(folder: Path, seconds: float, rate_hz: int, seed: int = 0) -> Pat
     return path
 
 
-def units_of(settings: "RunSettings") -> "tuple[FrameStore, pd.DataFrame, list[str]]":
-    """Frames, units and class names of a data set, which is resampled and framed where it is not yet."""
-    from respcam.stages import train
-    from respcam.stages.features import FrameStore
-    from respcam.stages.run import Pipeline
+def training_of(settings: "RunSettings") -> "Train":
+    """The training of a run, ready to start: its recordings are resampled and framed where they are not yet."""
+    from respcam.stages.run import Run
 
-    pipeline = Pipeline(settings)
-    for stage in ("resample", "features"):
-        pipeline.run(stage)
-    store = FrameStore.open(pipeline.artifacts["features"].folder, settings.front_end)
-    units, class_names, _, _ = train.prepare_units(pipeline.source, store, settings.trained)
-    return store, units, class_names
+    run = Run.of(settings)
+    run.make("features")
+    return run.stages["train"]
 
 
 def emptied(folder: Path) -> None:

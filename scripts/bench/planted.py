@@ -7,7 +7,6 @@ trust stage look at it, and scores every method against the truth. Run again, it
 """
 
 import argparse
-import json
 import logging
 import os
 import sys
@@ -16,14 +15,17 @@ from pathlib import Path
 import pandas as pd
 from joblib import Parallel, delayed
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from configured import composed
+from respcam.cli.composition import composed_settings
+from respcam.data import run_folder
+from respcam.evidence.agreement import LOUDEST_BAND
+from respcam.evidence.localisation import LOUDEST_MOMENT, NO_WEIGHTS, TRAINED
 from respcam.heat.bands import HzGroups
-from respcam.stages.run import Pipeline, RunSettings
+from respcam.stages.run import Run, RunSettings
 
 LOW_HUM_HZ, HIGH_HUM_HZ = 300, 1200
 FAR_HZ = 700  # plants below it get the high hum: no plant shares its group with the hum
 OUTPUT = Path("outputs/bench/planted")
+BLANK = dict.fromkeys(("layers", "fill", "weights"), "")
 
 
 def main() -> None:
@@ -39,13 +41,13 @@ def main() -> None:
     if arguments.plants:
         plants = [plants[round(i * (len(plants) - 1) / (arguments.plants - 1))] for i in range(arguments.plants)]
     jobs = (delayed(run)(arguments, plant_hz, overrides) for plant_hz in plants)
-    found = []
+    scored = []
     for plant_hz, folder in zip(plants, Parallel(n_jobs=arguments.workers, return_as="generator")(jobs), strict=True):
         rows = score(Path(folder), plant_hz, groups)
-        found += rows
-        top = next(row for row in rows if row["method"] == "occlusion")
+        scored += rows
+        top = next(row for row in rows if row["fill"] == run_folder.MEDIAN)
         print(f"{plant_hz:6.1f} Hz: accuracy {top['accuracy']:.3f}, occlusion says {top['says_hz']}", file=sys.stderr)
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(scored)
     OUTPUT.mkdir(parents=True, exist_ok=True)
     path = OUTPUT / f"{arguments.plant}_seed{arguments.seed}.csv"
     table.to_csv(path, index=False)
@@ -63,47 +65,51 @@ def settings(arguments: argparse.Namespace, plant_hz: float, overrides: list[str
         "n_patients": 64,
         "seed": arguments.seed,
     }
-    own = [f"dataset.synthetic.{name}={value}" for name, value in synthetic.items()]
+    sounds = [f"dataset.synthetic.{name}={value}" for name, value in synthetic.items()]
     base = ["training=quick", "training.epochs=24", f"seed={arguments.seed}", "workers=1"]
-    return composed([*base, *own, *overrides])
+    return composed_settings([*base, *sounds, *overrides])
 
 
 def run(arguments: argparse.Namespace, plant_hz: float, overrides: list[str]) -> str:
     logging.disable(logging.WARNING)
-    return str(Pipeline(settings(arguments, plant_hz, overrides)).run_all().parent)
+    return str(Run.of(settings(arguments, plant_hz, overrides)).make().parent)
 
 
 def score(folder: Path, plant_hz: float, groups: HzGroups) -> list[dict]:
     """One row per method: what it says, and how far that is from the truth."""
-    confusion = json.loads((folder / "metrics.json").read_text())["test"]["confusion"]["true_by_predicted"]
+    confusion = run_folder.METRICS.read(folder)["test"]["confusion"]["true_by_predicted"]
     accuracy = sum(confusion[k][k] for k in range(2)) / sum(map(sum, confusion))
-    profiles = pd.read_csv(folder / "profiles.csv")
-    methods = pd.read_csv(folder / "methods.csv").set_index("name")
-    in_time = pd.read_csv(folder / "localisation.csv").set_index("name")
+    tables = {
+        name: run_folder.EVIDENCE[name].read(folder).fillna(BLANK) for name in ("profiles", "methods", "localisation")
+    }
+    methods = tables["methods"].set_index(["method", "layers"])
+    in_time = tables["localisation"]
+    in_time = in_time[in_time["weights"].isin([TRAINED, NO_WEIGHTS])].set_index(["method", "layers"])
     edges = dict(zip(groups.names, zip(groups.edges_hz[:-1], groups.edges_hz[1:], strict=True), strict=True))
     rows = []
-    for name, own in profiles.groupby("name", sort=False):
-        is_fall = own["fall"].notna().any()
-        says = own.loc[own["fall" if is_fall else "ratio"].idxmax(), "hz"]
-        is_true = own["hz"].map(lambda hz: edges[hz][0] <= plant_hz <= edges[hz][1])
-        peak_hz = sum(edges[says]) / 2 if is_fall else methods.loc[name, "peak_hz"]
-        amount = own["fall"].clip(lower=0) if is_fall else own["share"]
-        even = 1 / len(own) if is_fall else (own["share"] / own["ratio"]).mean()
+    for (method, layers, fill), profile in tables["profiles"].groupby(["method", "layers", "fill"], sort=False):
+        is_occlusion = bool(fill)
+        says = profile.loc[profile["drop" if is_occlusion else "ratio"].idxmax(), "hz"]
+        is_true = profile["hz"].map(lambda hz: edges[hz][0] <= plant_hz <= edges[hz][1])
+        peak_hz = sum(edges[says]) / 2 if is_occlusion else methods.loc[(method, layers), "peak_hz"]
+        amount = profile["drop"].clip(lower=0) if is_occlusion else profile["share"]
+        uniform = 1 / len(profile) if is_occlusion else (profile["share"] / profile["ratio"]).mean()
+        is_loudest = method == LOUDEST_BAND.method
+        moment = (LOUDEST_MOMENT.method, LOUDEST_MOMENT.place) if is_loudest else (method, layers)
         rows.append(
             {
                 "plant_hz": plant_hz,
-                "method": name,
+                "method": ", ".join(word for word in (method, layers, fill) if word),
+                "fill": fill,
+                "is_method": not is_occlusion and bool(methods.loc[(method, layers), "is_method"]),
                 "accuracy": accuracy,
                 "says_hz": says,
                 "is_hit": edges[says][0] <= plant_hz <= edges[says][1],
                 "inside": amount[is_true].sum() / amount.sum(),
-                "even": even * is_true.sum(),
+                "uniform": uniform * is_true.sum(),
                 "error_hz": abs(peak_hz - plant_hz),
-                **{
-                    key: in_time[key].get("loudest moment" if name == "loudest band" else name)
-                    for key in ("pointing", "covered", "error_s")
-                },
-                "is_supported": bool(methods["is_supported"].get(name, False)),
+                **{key: in_time[key].get(moment) for key in ("pointing", "covered", "error_s")},
+                "is_supported": bool(methods["is_supported"].get((method, layers), False)),
             }
         )
     return rows
@@ -116,18 +122,18 @@ def summary(table: pd.DataFrame) -> str:
     lines = [
         f"{n} of {table['plant_hz'].nunique()} models reach 95 % test accuracy and count.",
         "",
-        "| method, at layer | plants found | heat inside (even) | error in Hz, median "
+        "| method, at layer | plants found | heat inside (uniform) | error in Hz, median "
         "| hottest moment in an event (time covered) | error in s | called supported |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, own in learnt.groupby("method", sort=False):
-        is_known = own["pointing"].notna().any()
-        moment = f"{own['pointing'].mean():.2f} ({own['covered'].mean():.2f})" if is_known else "-"
-        error_s = f"{own['error_s'].mean():.2f}" if is_known else "-"
-        supported = "-" if name.startswith(("occlusion", "loudest")) else f"{own['is_supported'].sum()} of {n}"
+    for name, rows in learnt.groupby("method", sort=False):
+        has_moment = rows["pointing"].notna().any()
+        moment = f"{rows['pointing'].mean():.2f} ({rows['covered'].mean():.2f})" if has_moment else "-"
+        error_s = f"{rows['error_s'].mean():.2f}" if has_moment else "-"
+        supported = f"{rows['is_supported'].sum()} of {n}" if rows["is_method"].all() else "-"
         lines.append(
-            f"| {name} | {own['is_hit'].sum()} of {n} | {own['inside'].mean():.0%} ({own['even'].mean():.0%}) "
-            f"| {own['error_hz'].median():.0f} | {moment} | {error_s} | {supported} |"
+            f"| {name} | {rows['is_hit'].sum()} of {n} | {rows['inside'].mean():.0%} ({rows['uniform'].mean():.0%}) "
+            f"| {rows['error_hz'].median():.0f} | {moment} | {error_s} | {supported} |"
         )
     return "\n".join(lines)
 

@@ -13,7 +13,7 @@ import time
 
 import measure
 
-from edge import PROJECT
+from respcam.cli.refusals import PROJECT
 
 SWEEP = ["seed=0,1,2,3,4,5", "bands=all,below_1500hz"]
 

@@ -4,7 +4,7 @@ python scripts/bench/time_to_auroc.py --auroc 0.84 --against training.epochs=32 
     -- dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious
 
 Settings and others take turns, seed by seed. The time is that of the first epoch whose AUROC is as asked, the epochs
-of a run taken as equally long; a run that never gets there counts whole and is named. No test recording is touched.
+of a run taken as equally long; a run that never gets there counts in full and is named. No test recording is touched.
 """
 
 import argparse
@@ -14,48 +14,53 @@ from pathlib import Path
 import measure
 import numpy as np
 
-from configured import composed
+from respcam.cli.composition import composed_settings
+from respcam.data.splits import TRAIN, VALIDATION
 from respcam.network import training
+from respcam.network.inputs import Scaler
+from respcam.network.machine import make_fabric
 from respcam.network.model import build
-from respcam.network.training import Scaler
-from respcam.stages import train
 
 
 def rows(arguments: argparse.Namespace) -> list[measure.Row]:
-    own, other = [], []
+    ours, others = [], []
     for seed in arguments.seeds:
-        own.append(trained(arguments, [*arguments.overrides, f"seed={seed}"]))
-        other.append(trained(arguments, [*arguments.overrides, *arguments.against, f"seed={seed}"]))
+        ours.append(trained(arguments, [*arguments.overrides, f"seed={seed}"]))
+        others.append(trained(arguments, [*arguments.overrides, *arguments.against, f"seed={seed}"]))
     on = f"{len(arguments.seeds)} seeds, to AUROC {arguments.auroc:g}"
     bench, spread = "time to AUROC", measure.spread
-    gain = np.array([a["auroc"] - b["auroc"] for a, b in zip(own, other, strict=True)])
+    ours_s, others_s = ([run["seconds"] for run in runs] for runs in (ours, others))
+    ours_auroc, others_auroc = ([run["auroc"] for run in runs] for runs in (ours, others))
+    gain = np.array(ours_auroc) - np.array(others_auroc)
     return [
-        spread(bench, "seconds, own settings", on, [each["seconds"] for each in own], "s"),
-        spread(bench, "seconds, other settings", on, [each["seconds"] for each in other], "s"),
-        spread(
-            bench, "own over other", on,
-            [a["seconds"] / b["seconds"] for a, b in zip(own, other, strict=True)], limit="<= 0.5",
-        ),
-        spread(bench, "AUROC of the chosen epoch, own settings", on, [each["auroc"] for each in own], ""),
-        spread(bench, "AUROC of the chosen epoch, other settings", on, [each["auroc"] for each in other], ""),
+        spread(bench, "seconds, own settings", on, ours_s, "s"),
+        spread(bench, "seconds, other settings", on, others_s, "s"),
+        measure.ratio(bench, "own over other", on, ours_s, others_s, "<= 0.5"),
+        spread(bench, "AUROC of the chosen epoch, own settings", on, ours_auroc, ""),
+        spread(bench, "AUROC of the chosen epoch, other settings", on, others_auroc, ""),
         spread(bench, "AUROC, own minus other", on, gain.tolist(), "", ">= -0.01"),
-    ]  # fmt: skip
+    ]
 
 
 def trained(arguments: argparse.Namespace, overrides: list[str]) -> dict[str, float]:
     """Seconds to the AUROC that is asked for, and the AUROC of the epoch that would be kept."""
-    settings = composed(overrides)
-    own = settings.trained
-    store, units, class_names = measure.units_of(settings)
-    parts = {part: train.load_units(store, units[units["side"] == part], own) for part in ("train", "validation")}
-    fabric = training.make_fabric(settings.device, own.training.precision, own.training.threads)
+    settings = composed_settings(overrides)
+    recipe, train = settings.recipe, measure.training_of(settings)
+    prepared = train.prepare()
+    n_classes = len(prepared.class_names)
+    parts = {part: train.data_of(prepared.of(part)) for part in (TRAIN, VALIDATION)}
+    fabric = make_fabric(settings.device, recipe.training.precision, recipe.training.threads)
     with measure.scratch() as folder:
         start = time.perf_counter()
+        data = training.TrainingData(parts[TRAIN], parts[VALIDATION], Scaler.fit(parts[TRAIN]), n_classes)
         _, history = training.fit(
-            lambda: build(own.model, len(class_names)), parts["train"], parts["validation"],
-            Scaler.fit(parts["train"]), len(class_names), own.training, settings.seed, fabric,
+            lambda: build(recipe.model, n_classes),
+            data,
+            recipe.training,
+            settings.seed,
+            fabric,
             Path(folder) / "checkpoint.pt",
-        )  # fmt: skip
+        )
         seconds = time.perf_counter() - start
     chosen = history.loc[history["is_best"]].iloc[0]
     reached = history.loc[history["validation_auroc"] >= arguments.auroc, "epoch"]

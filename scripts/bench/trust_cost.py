@@ -15,47 +15,27 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-from configured import composed
-from respcam.network import training
-from respcam.stages import explain, trust
-from respcam.stages.features import FrameStore
-from respcam.stages.run import Pipeline
-from respcam.stages.train import load_model, load_units
+from respcam.cli.composition import composed_settings
+from respcam.stages.run import Run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
     arguments, overrides = parser.parse_known_args()
-    own = composed(overrides)
-    pipeline = Pipeline(own)
-    for stage in ("resample", "features", "train"):
-        pipeline.run(stage)
-    of = pipeline.artifacts
+    run = Run.of(composed_settings(overrides))
+    run.make("train")
+    train, explain, trust = (run.stages[name] for name in ("train", "explain", "trust"))
 
     def inference() -> None:
-        store = FrameStore.open(of["features"].folder, own.front_end)
-        model, scaler, _ = load_model(of["train"].folder, own.trained.model)
-        fabric = training.make_fabric(own.device, threads=own.trained.training.threads)
-        units = load_units(store, explain.chosen_units(of["train"].folder, own.explain.sides), own.trained)
-        training.predict(fabric.to_device(model), units, scaler, own.trained.training.pooling, fabric)
+        train.model().predict(train.data_of(train.units(explain.explain.parts)))
 
     def measure(store: Path) -> tuple[float, float, float, float]:
-        explained, trusted = replace(of["explain"], store=store), replace(of["trust"], store=store)
-        upstream = trust.Upstream(of["resample"], of["features"], of["train"], explained, None)
+        explain_anew = replace(explain, store=store)
+        trust_anew = replace(trust, store=store, explain=explain_anew, control=None)
         plain_s = seconds(inference)
-        explain_s = seconds(
-            lambda: explain.run(
-                explained, of["train"], of["features"], own.front_end, own.trained, own.explain, own.device
-            )
-        )
-        trust_s = seconds(
-            lambda: trust.run(
-                trusted, upstream, pipeline.source, own.front_end, own.trained, own.explain, own.trust,
-                own.hz_groups, own.trained.bootstrap, own.device,
-            )
-        )  # fmt: skip
+        explain_s = seconds(explain_anew.make)
+        trust_s = seconds(trust_anew.make)
         return plain_s, explain_s, trust_s, (explain_s + trust_s) / plain_s
 
     rows = []

@@ -1,15 +1,17 @@
-"""Figures of merit from predictions, with intervals from a bootstrap over patients."""
+"""Metrics of predictions (AUROC, sensitivity, specificity, ...), with bootstrap intervals over patients."""
 
 from dataclasses import dataclass
 
 import numpy as np
+
+from respcam.errors import Refused
 
 METRICS = ("auroc", "sensitivity", "specificity", "score", "balanced_accuracy", "macro_f1")
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % interval; None where it is not defined."""
+    """A metric with its 95 % interval; None where it is not defined."""
 
     value: float | None
     low: float | None
@@ -31,7 +33,7 @@ class BootstrapSettings:
 
     def __post_init__(self) -> None:
         if self.n_resamples < 100:
-            raise ValueError(f"bootstrap.n_resamples is {self.n_resamples}; expected at least 100")
+            raise Refused(f"bootstrap.n_resamples is {self.n_resamples}; expected at least 100")
 
 
 def patient_weights(patients: np.ndarray, settings: BootstrapSettings) -> np.ndarray:
@@ -78,10 +80,10 @@ def confusion_matrices(target: np.ndarray, predicted: np.ndarray, n_classes: int
     return (weights @ cells).reshape(-1, n_classes, n_classes)
 
 
-def figures_from_confusion(confusion: np.ndarray, normal: int | None, score: str) -> dict[str, np.ndarray]:
-    """Compute the figures that need the confusion matrix only.
+def metrics_from_confusion(confusion: np.ndarray, normal: int | None, score: str) -> dict[str, np.ndarray]:
+    """Compute the metrics that need the confusion matrix only.
 
-    Sensitivity: units that are not normal and get their own class, of all that are not normal.
+    Sensitivity: units that are not normal and get the class they have, of all that are not normal.
     Specificity: normal units called normal, of all normal. Score: ``icbhi`` (SE + SP) / 2 (Rocha
     et al. 2019); ``sprsound`` the mean of that and of the harmonic mean (Zhang et al. 2022).
     Balanced accuracy: mean recall over the classes that occur. Macro F1: mean over the classes
@@ -98,7 +100,7 @@ def figures_from_confusion(confusion: np.ndarray, normal: int | None, score: str
     Returns
     -------
     dict of str to float64 [shape=(...)]
-        NaN where a figure is not defined.
+        NaN where a metric is not defined.
     """
     n_true, n_predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -107,8 +109,8 @@ def figures_from_confusion(confusion: np.ndarray, normal: int | None, score: str
         f1 = 2 * hits / (n_true + n_predicted)
         balanced_accuracy, macro_f1 = mean_of_known(recall), mean_of_known(f1)
         if normal is None:
-            unknown = np.full(n_true.shape[:-1], np.nan)
-            sensitivity = specificity = total = unknown
+            undefined = np.full(n_true.shape[:-1], np.nan)
+            sensitivity = specificity = total = undefined
         else:
             others = np.arange(n_true.shape[-1]) != normal
             sensitivity = hits[..., others].sum(axis=-1) / n_true[..., others].sum(axis=-1)
@@ -127,7 +129,7 @@ def figures_from_confusion(confusion: np.ndarray, normal: int | None, score: str
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis, NaN left out; NaN where nothing is known: float64 [shape=(...)]."""
+    """Mean over the last axis, NaN left out; NaN where nothing else is there: float64 [shape=(...)]."""
     is_known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(is_known, values, 0).sum(axis=-1) / is_known.sum(axis=-1)
@@ -160,22 +162,22 @@ def _area(is_positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np
     order = np.argsort(score, kind="stable")
     first_of_tie = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
     positive, negative = (
-        np.add.reduceat((weights * own)[..., order].astype(np.float64), first_of_tie, axis=-1)
-        for own in (is_positive, ~is_positive)
+        np.add.reduceat((weights * is_counted)[..., order].astype(np.float64), first_of_tie, axis=-1)
+        for is_counted in (is_positive, ~is_positive)
     )
     below = np.cumsum(negative, axis=-1) - negative / 2
     with np.errstate(invalid="ignore"):
         return (positive * below).sum(axis=-1) / (positive.sum(axis=-1) * negative.sum(axis=-1))
 
 
-def resampled_figures(
+def resampled_metrics(
     target: np.ndarray,
     probability: np.ndarray,
     weights: np.ndarray,
     normal: int | None,
     score: str,
 ) -> dict[str, np.ndarray]:
-    """Compute every figure of `METRICS` for each row of weights.
+    """Compute every metric of `METRICS` for each row of weights.
 
     Parameters
     ----------
@@ -190,13 +192,13 @@ def resampled_figures(
     Returns
     -------
     dict of str to float64 [shape=(resample,)]
-        NaN where a figure is not defined.
+        NaN where a metric is not defined.
     """
     predicted = probability.argmax(axis=1)
     confusion = confusion_matrices(target, predicted, probability.shape[1], weights)
-    figures = figures_from_confusion(confusion, normal, score)
-    figures["auroc"] = auroc(target, probability, weights)
-    return {name: figures[name] for name in METRICS}
+    values = metrics_from_confusion(confusion, normal, score)
+    values["auroc"] = auroc(target, probability, weights)
+    return {name: values[name] for name in METRICS}
 
 
 def evaluate(
@@ -207,7 +209,7 @@ def evaluate(
     score: str,
     settings: BootstrapSettings,
 ) -> tuple[np.ndarray, dict[str, Interval]]:
-    """Compute every figure of `METRICS` with its 95 % interval over patients.
+    """Compute every metric of `METRICS` with its 95 % interval over patients.
 
     Parameters
     ----------
@@ -221,21 +223,21 @@ def evaluate(
     Returns
     -------
     confusion : int64 [shape=(true class, predicted class)]
-    figures : dict of str to Interval
-        Percentile bootstrap (2.5 %, 97.5 %); resamples in which a figure is not defined do not count.
+    metrics : dict of str to Interval
+        Percentile bootstrap (2.5 %, 97.5 %); resamples in which a metric is not defined do not count.
     """
     once = np.ones((1, len(target)), dtype=np.int64)
     confusion = confusion_matrices(target, probability.argmax(axis=1), probability.shape[1], once)[0]
-    values = resampled_figures(target, probability, once, normal, score)
-    spread = resampled_figures(target, probability, patient_weights(patients, settings), normal, score)
-    figures = {name: interval(float(values[name][0]), spread[name]) for name in METRICS}
-    return confusion.astype(np.int64), figures
+    values = resampled_metrics(target, probability, once, normal, score)
+    spread = resampled_metrics(target, probability, patient_weights(patients, settings), normal, score)
+    metrics = {name: interval(float(values[name][0]), spread[name]) for name in METRICS}
+    return confusion.astype(np.int64), metrics
 
 
 def interval(value: float, resampled: np.ndarray) -> Interval:
-    """Put a figure beside the 2.5 % and 97.5 % percentiles of its resamples (NaN left out)."""
-    known = resampled[np.isfinite(resampled)]
-    if not np.isfinite(value) or not len(known):
+    """Put a metric beside the 2.5 % and 97.5 % percentiles of its resamples (NaN left out)."""
+    finite = resampled[np.isfinite(resampled)]
+    if not np.isfinite(value) or not len(finite):
         return Interval(None, None, None)
-    low, high = np.percentile(known, [2.5, 97.5])
+    low, high = np.percentile(finite, [2.5, 97.5])
     return Interval(float(value), float(low), float(high))

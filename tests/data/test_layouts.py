@@ -1,84 +1,98 @@
-import json
-
+import pandas as pd
 import pytest
+from conftest import PROJECT
 
 from respcam.data import layouts, manifest
+from respcam.data.layouts import FOLDER, layout_names, list_layout, write_manifest
+from respcam.errors import Refused
+from respcam.store.artifact import file_sha256
+from respcam.store.tables import write_table
+
+PUBLISHED = [name for name in layout_names() if name != FOLDER]
 
 
-def test_sprsound_is_listed_from_its_annotations(tmp_path):
-    (tmp_path / "SPRSound_patient_summary.csv").write_text(
-        ",patient_num,disease,age,gender\n0,41,Asthma,6.1,F\n1,42,Bronchitis,4,M\n"
-    )
+def test_the_published_layouts_are_registered():
+    assert {"sprsound2022", "icbhi2017"} <= set(PUBLISHED)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_data_set_is_at_most_five_files(name):
+    module = PROJECT / "src/respcam/data/layouts" / f"{name}.py"
     files = {
-        "train_json/41_6.1_1_p2_7.json": ("CAS", [("84", "1824", "Wheeze")]),
-        "test_json/intra_test_json/41_6.1_1_p1_8.json": ("Normal", []),
-        "test_json/inter_test_json/42_4.0_0_p4_9.json": ("Poor Quality", []),
+        module,
+        PROJECT / "conf/dataset" / f"{name}.yaml",
+        PROJECT / "data_manifests" / f"{name}.csv",
+        PROJECT / "tests/data" / f"test_{name}.py",
     }
-    for name, (label, events) in files.items():
-        path = tmp_path / name
-        path.parent.mkdir(parents=True)
-        content = [{"start": start, "end": end, "type": kind} for start, end, kind in events]
-        path.write_text(json.dumps({"record_annotation": label, "event_annotation": content}))
-    recordings, events = layouts.sprsound2022(tmp_path)
-    manifest.check_recordings(recordings, "sprsound")
-    assert recordings["split"].tolist() == ["intra", "train", "inter"]
-    row = recordings.set_index("recording_id").loc["41_6.1_1_p2_7"]
-    assert row["path"] == "train_wav/41_6.1_1_p2_7.wav"
-    assert row[["patient_id", "label", "sex", "site", "age_years", "diagnosis"]].tolist() == [
-        "41", "CAS", "female", "left lateral", "6.1", "Asthma",
-    ]  # fmt: skip
-    assert events.to_numpy().tolist() == [["41_6.1_1_p2_7", 0.084, 1.824, "Wheeze"]]
+    assert all(path.is_file() for path in files)
+    description = module.read_text().split('"""')[1]
+    assert "Source: " in description
+    assert "Licence: " in description
 
 
-def test_icbhi_is_listed_with_its_cycles(tmp_path):
-    (tmp_path / "ICBHI_challenge_train_test.txt").write_text(
-        "101_1b1_Al_sc_Meditron\ttest\n102_1b1_Ar_mc_AKGC417L\ttrain\n"
-    )
-    (tmp_path / "patient_diagnosis.csv").write_bytes(b"101,URTI\r\n102,COPD\r\n")
-    (tmp_path / "demographic_info.txt").write_bytes(b"\r\n101 3 F NA 19 99\r\n102 NA NA NA NA NA\r\n")
-    database = tmp_path / "ICBHI_final_database"
-    database.mkdir()
-    cycles = "0.036\t0.579\t0\t0\n0.579\t2.45\t1\t0\n2.45\t3.9\t1\t1\n"
-    (database / "101_1b1_Al_sc_Meditron.txt").write_text(cycles)
-    recordings, events = layouts.icbhi2017(tmp_path)
-    manifest.check_recordings(recordings, "icbhi")
-    assert recordings["label"].tolist() == ["both", ""]
-    assert recordings["device"].tolist() == ["Meditron", "AKGC417L"]
-    assert recordings["age_years"].tolist() == ["3", ""]
-    assert recordings["sex"].tolist() == ["female", ""]
-    assert events["label"].tolist() == ["normal", "crackle", "both"]
-    assert events["end_s"].tolist() == [0.579, 2.45, 3.9]
-
-
-def test_absent_annotations_are_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"SPRSound_patient_summary\.csv: not there"):
-        layouts.sprsound2022(tmp_path)
+def test_an_unknown_layout_is_refused(tmp_path):
+    with pytest.raises(Refused, match="layout is 'lungs'; expected one of folder, "):
+        list_layout("lungs", tmp_path)
 
 
 @pytest.fixture
-def folder(tmp_path, write_sound, noise):
-    for name in ("crackle/ann_1.wav", "crackle/bob_1.flac", "normal/cy_1.wav"):
-        write_sound(name, noise)
-    (tmp_path / "normal/notes.txt").write_text("not audio")
-    return tmp_path
+def root(tmp_path, write_sound, noise):
+    """A folder of two recordings, of which the first is no audio."""
+    write_sound("mine/crackle/ann_1.wav", noise[:8000], 8000)
+    write_sound("mine/normal/bob_1.wav", noise, 16_000)
+    (tmp_path / "mine/crackle/ann_1.wav").write_text("not audio")
+    return tmp_path / "mine"
 
 
-def test_a_folder_of_labels_is_listed(folder):
-    recordings = layouts.folder(folder, "^([a-z]+)_")
-    manifest.check_recordings(recordings, "folder")
-    assert recordings["patient_id"].tolist() == ["ann", "bob", "cy"]
-    assert recordings["label"].tolist() == ["crackle", "crackle", "normal"]
+def test_checksum_rate_and_length_are_those_of_the_files(root, tmp_path, caplog):
+    path = write_manifest("folder", root, tmp_path / "out")
+    assert path == tmp_path / "out" / "mine.csv"
+    assert [file.name for file in path.parent.iterdir()] == ["mine.csv"]  # no events
+    table = manifest.read_recordings(path).set_index("recording_id")
+    assert not set(table) & set(manifest.OPTIONAL_COLUMNS)  # nothing is known of them
+    normal, crackle = table.loc["normal_bob_1"], table.loc["crackle_ann_1"]
+    assert normal[["sha256", "sample_rate_hz", "n_samples"]].tolist() == [
+        file_sha256(root / "normal/bob_1.wav"),
+        "16000",
+        "16000",
+    ]
+    assert crackle[["sample_rate_hz", "n_samples"]].tolist() == ["", ""]
+    assert "ann_1.wav: not readable as audio" in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("pattern", "message"),
-    [("^(x+)_", "finds no patient in ann_1.wav"), ("^a", "exactly one"), ("(", "patient_pattern is")],
-)
-def test_a_pattern_that_finds_no_patient_is_refused(folder, pattern, message):
-    with pytest.raises(ValueError, match=message):
-        layouts.folder(folder, pattern)
+def test_the_patient_pattern_reaches_the_folder(root, tmp_path):
+    path = write_manifest("folder", root, tmp_path, patient_pattern="^(.)")
+    assert manifest.read_recordings(path)["patient_id"].tolist() == ["a", "b"]
 
 
-def test_an_empty_folder_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no audio in sub-folders"):
-        layouts.folder(tmp_path, "(.)")
+def test_a_folder_named_by_a_dot_has_a_name(root, tmp_path, monkeypatch):
+    monkeypatch.chdir(root)
+    assert write_manifest("folder", type(root)("."), tmp_path / "out").name == "mine.csv"
+
+
+def test_audio_that_is_absent_is_described_by_the_published_checksums(tmp_path, monkeypatch, caplog):
+    rows = [
+        {"recording_id": name, "path": f"{name}.wav", "patient_id": name, "label": "normal", "split": "train"}
+        for name in "ab"
+    ]
+    listing = layouts.Listing.of(rows, [("a", 0.25, 1.0, "wheeze")])
+    monkeypatch.setattr(layouts, "list_layout", lambda *arguments: listing)
+    published = pd.DataFrame([{"path": "b.wav", "sha256": "0" * 64, "sample_rate_hz": 4000, "n_samples": 7}])
+    write_table(published, tmp_path / "published.csv")
+    path = write_manifest("lungs", tmp_path, tmp_path, tmp_path / "published.csv")
+    table = manifest.read_recordings(path)
+    assert table[["sha256", "sample_rate_hz", "n_samples"]].to_numpy().tolist() == [
+        ["", "", ""],
+        ["0" * 64, "4000", "7"],
+    ]
+    assert "2 of 2 recordings are not under" in caplog.text
+    events = manifest.read_events(tmp_path / "lungs_events.csv", table)
+    assert events.to_numpy().tolist() == [["a", 0.25, 1.0, "wheeze"]]
+
+
+def test_checksums_that_are_absent_or_of_other_columns_are_refused(root, tmp_path):
+    with pytest.raises(Refused, match="absent.csv: no such table; expected a CSV with path, sha256"):
+        write_manifest("folder", root, tmp_path, tmp_path / "absent.csv")
+    write_table(pd.DataFrame({"path": ["a"], "sha256": [""]}), tmp_path / "few.csv")
+    with pytest.raises(Refused, match="few.csv: no column sample_rate_hz, n_samples; expected path"):
+        write_manifest("folder", root, tmp_path, tmp_path / "few.csv")

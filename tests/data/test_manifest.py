@@ -6,6 +6,7 @@ import yaml
 from conftest import PROJECT
 
 from respcam.data import manifest
+from respcam.errors import Refused
 from respcam.store.tables import write_table
 
 DATASETS = {
@@ -48,14 +49,14 @@ def test_a_good_table_is_read_as_it_was_written(recordings, tmp_path):
 )
 def test_a_broken_rule_names_row_value_and_what_is_expected(recordings, tmp_path, row, column, value, message):
     recordings.loc[row, column] = value
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(Refused, match=re.escape(message)):
         manifest.read_recordings(written(recordings, tmp_path), ["normal", "wheeze"])
 
 
 def test_a_missing_column_and_a_missing_file_are_named(recordings, tmp_path):
-    with pytest.raises(ValueError, match="no column patient_id"):
+    with pytest.raises(Refused, match="no column patient_id"):
         manifest.read_recordings(written(recordings.drop(columns="patient_id"), tmp_path))
-    with pytest.raises(FileNotFoundError, match="no such manifest"):
+    with pytest.raises(Refused, match=r"absent\.csv: no such manifest; .* build one with scripts/manifest\.py"):
         manifest.read_recordings(tmp_path / "absent.csv")
 
 
@@ -75,13 +76,13 @@ def test_events_have_rules_too(recordings, tmp_path, change, message):
     event = {"recording_id": "p0_0", "start_s": "0.5", "end_s": "1.25", "label": "wheeze", **change}
     path = tmp_path / "events.csv"
     write_table(pd.DataFrame([event]), path)
-    with pytest.raises(ValueError, match=re.escape(message)):
+    with pytest.raises(Refused, match=re.escape(message)):
         manifest.read_events(path, recordings, ["wheeze"])
 
 
-def test_a_patient_on_two_sides_is_refused_by_id(recordings):
+def test_a_patient_in_two_parts_is_refused_by_id(recordings):
     recordings.loc[15, "split"] = "train"
-    with pytest.raises(ValueError, match=r"recordings.csv: patient p7 in more than one part of split"):
+    with pytest.raises(Refused, match=r"recordings.csv: patient p7 in more than one part of split"):
         manifest.check_patients_apart(recordings, "recordings.csv")
     manifest.check_patients_apart(recordings, "recordings.csv", known_shared=["p7"])
     manifest.check_patients_apart(recordings, "recordings.csv", same_patient_parts=["test"])

@@ -1,7 +1,8 @@
 import numpy as np
+import pandas as pd
 import pytest
 
-from respcam.data.patches import PatchSettings, cut, padded, patch_starts
+from respcam.data.patches import PatchSettings, cut, padded, patch_starts, patch_table, starts_in_unit
 from respcam.sound.front_end import FrontEnd, LogMel
 
 
@@ -43,3 +44,28 @@ def test_patches_have_axes_patch_band_frame():
     patches = cut(frames, np.array([0, 48, 104]), 96)
     assert patches.shape == (3, 64, 96)
     np.testing.assert_array_equal(patches[1], frames[48:144].T)
+
+
+def test_the_patches_of_units_are_listed_in_their_order():
+    units = pd.DataFrame(
+        {
+            "part": "test",
+            "unit_id": ["a_1", "a_2", "b"],
+            "recording_id": ["a", "a", "b"],
+            "patient_id": ["p", "p", "q"],
+            "first_frame": [0, 300, 7],
+            "n_frames": [200, 50, 96],
+            "target": [0, 1, 1],
+        }
+    )
+    table = patch_table(units, PatchSettings())
+    assert list(table) == [
+        "patch", "part", "unit_id", "recording_id", "patient_id", "start_frame", "unit", "target",
+    ]  # fmt: skip
+    assert table["patch"].tolist() == list(range(6))
+    assert table["unit"].tolist() == [0, 0, 0, 0, 1, 2]
+    assert table["start_frame"].tolist() == [0, 48, 96, 104, 300, 7]
+    assert starts_in_unit(table, units).tolist() == [0, 48, 96, 104, 0, 0]
+    assert starts_in_unit(table[table["unit"] > 0], units).tolist() == [0, 0]
+    assert table["unit_id"].tolist() == ["a_1"] * 4 + ["a_2", "b"]
+    assert len(patch_table(units, PatchSettings(pad="none"))) == 5

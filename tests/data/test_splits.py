@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam.data.splits import SplitSettings, divide
+from respcam.data.splits import SplitSettings, divide, permuted
+from respcam.errors import Refused
 
 
 def make_units(n_patients=40, per_patient=3, test_from=32):
@@ -17,18 +18,18 @@ def make_units(n_patients=40, per_patient=3, test_from=32):
     )  # fmt: skip
 
 
-def sides_of_patients(units, side):
-    return side[side != ""].groupby(units["patient_id"]).nunique()
+def parts_per_patient(units, part):
+    return part[part != ""].groupby(units["patient_id"]).nunique()
 
 
 @pytest.mark.parametrize("name", ["official", "patient_holdout", "patient_kfold"])
 @pytest.mark.parametrize("seed", range(5))
-def test_no_patient_is_on_two_sides(name, seed):
+def test_no_patient_is_in_two_parts(name, seed):
     units = make_units()
     division = divide(units, SplitSettings(name=name, seed=seed))
-    assert sides_of_patients(units, division.side).max() == 1
-    for side in ("train", "validation", *division.test_parts):
-        assert set(units["target"][division.side == side]) == {0, 1}
+    assert parts_per_patient(units, division.part).max() == 1
+    for name in ("train", "validation", *division.test_parts):
+        assert set(units["target"][division.part == name]) == {0, 1}
 
 
 def test_every_patient_tests_once_over_the_folds():
@@ -37,7 +38,7 @@ def test_every_patient_tests_once_over_the_folds():
     for fold in range(5):
         division = divide(units, SplitSettings(name="patient_kfold", fold=fold))
         assert division.test_parts == [f"fold{fold}"]
-        tested += sorted(set(units["patient_id"][division.side == f"fold{fold}"]))
+        tested += sorted(set(units["patient_id"][division.part == f"fold{fold}"]))
     assert sorted(tested) == sorted(set(units["patient_id"][units["split"] == "train"]))
 
 
@@ -45,13 +46,13 @@ def test_a_division_is_repeatable_and_blind_to_row_order():
     units = make_units()
     shuffled = units.sample(frac=1, random_state=1)
     settings = SplitSettings(name="patient_holdout")
-    pd.testing.assert_series_equal(divide(units, settings).side, divide(shuffled, settings).side.sort_index())
+    pd.testing.assert_series_equal(divide(units, settings).part, divide(shuffled, settings).part.sort_index())
 
 
 def test_other_seeds_divide_otherwise():
     units = make_units()
-    sides = [divide(units, SplitSettings(name="patient_holdout", seed=seed)).side for seed in (0, 1)]
-    assert not sides[0].equals(sides[1])
+    parts = [divide(units, SplitSettings(name="patient_holdout", seed=seed)).part for seed in (0, 1)]
+    assert not parts[0].equals(parts[1])
 
 
 def test_a_declared_same_patient_part_is_kept_and_labelled():
@@ -59,16 +60,16 @@ def test_a_declared_same_patient_part_is_kept_and_labelled():
     units.loc[units.index % 3 == 2, "split"] = "intra"
     division = divide(units, SplitSettings(), same_patient_parts=["intra"])
     assert division.notes == {"intra": "patients also in train"}
-    assert (division.side == "intra").sum() == 40
+    assert (division.part == "intra").sum() == 40
 
 
 def test_undeclared_shared_patients_stop_the_run():
     units = make_units()
     units.loc[0, "split"] = "test"
-    with pytest.raises(ValueError, match="patient p00 on both sides of the published split"):
+    with pytest.raises(Refused, match="patient p00 in two parts of the published split"):
         divide(units, SplitSettings())
     dropped = divide(units, SplitSettings(shared_patients="drop_from_train"))
-    assert dropped.side[:3].tolist() == ["test", "", ""]
+    assert dropped.part[:3].tolist() == ["test", "", ""]
     assert "taken out of train" in dropped.remarks[0]
     kept = divide(units, SplitSettings(shared_patients="keep"))
     assert kept.notes == {"test": "patient p00 also in train"}
@@ -79,19 +80,52 @@ def test_a_recording_that_is_tested_under_another_name_leaves_train():
     sha256 = pd.Series([f"{i:064x}" for i in range(len(units))], index=units["recording_id"])
     sha256.iloc[0] = sha256.iloc[-1]
     division = divide(units, SplitSettings(), sha256)
-    assert division.side[0] == ""
-    assert (division.side[1:] != "").all()
+    assert division.part[0] == ""
+    assert (division.part[1:] != "").all()
     assert "p00_0" in division.remarks[0]
+
+
+@pytest.mark.parametrize("digest", ["", None])
+def test_recordings_of_unknown_content_are_not_taken_for_copies(digest):
+    units = make_units()
+    sha256 = pd.Series(digest, index=units["recording_id"], dtype=str).dropna()
+    division = divide(units, SplitSettings(), sha256)
+    assert (division.part != "").all()
+    assert not division.remarks
+
+
+def test_a_patient_in_two_parts_of_which_none_is_declared_is_refused():
+    units = make_units()
+    units.loc[0, "split"] = "validation"
+    units.loc[3, "split"] = "validation"
+    with pytest.raises(Refused, match="patient p00, p01 in two parts"):
+        divide(units, SplitSettings())
 
 
 def test_too_few_patients_are_refused():
     units = make_units(n_patients=4, test_from=3)
-    with pytest.raises(ValueError, match="3 patients cannot make 7 groups"):
+    with pytest.raises(Refused, match="3 patients cannot make 7 groups"):
         divide(units, SplitSettings())
-    with pytest.raises(ValueError, match="set split=patient_holdout"):
+    with pytest.raises(Refused, match="set split=patient_holdout"):
         divide(make_units(test_from=99), SplitSettings())
-    with pytest.raises(ValueError, match=r"the manifest has the parts test, train"):
+    with pytest.raises(Refused, match=r"the manifest has the parts test, train"):
         divide(make_units(), SplitSettings(name="patient_kfold", from_parts=["other"]))
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_permuted_classes_say_nothing_about_the_true_ones(n_classes):
+    rng = np.random.default_rng(0)
+    target = rng.choice(n_classes, 400, p=rng.dirichlet(5 * np.ones(n_classes)))
+    part = np.where(np.arange(400) < 300, "train", "test")
+    dealt = permuted(target, part)
+    for name in ("train", "test"):
+        rows = part == name
+        share = np.bincount(target[rows], minlength=n_classes) / rows.sum()
+        for k in range(n_classes):
+            counts = np.bincount(dealt[rows & (target == k)], minlength=n_classes)
+            assert np.abs(counts - share * counts.sum()).max() < 4
+    np.testing.assert_array_equal(dealt, permuted(target, part))
+    assert not np.array_equal(dealt, permuted(target, part, seed=1))
 
 
 @pytest.mark.parametrize(
@@ -104,5 +138,5 @@ def test_too_few_patients_are_refused():
     ],
 )
 def test_settings_are_checked(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(Refused, match=message):
         SplitSettings(**change)

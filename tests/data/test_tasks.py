@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 
 from respcam.data.tasks import Task, units_of
+from respcam.errors import Refused
 
 ADVENTITIOUS = Task(
     "adventitious", classes={"normal": ["normal"], "adventitious": ["wheeze", "crackle"]}, normal="normal"
@@ -40,16 +41,16 @@ def test_without_classes_every_label_is_one(recordings):
 
 def test_a_diagnosis_can_be_the_label(recordings):
     task = Task("disease", column="diagnosis", classes={"healthy": ["Healthy"], "ill": ["COPD"]})
-    with pytest.raises(ValueError, match="the manifest has no column 'diagnosis'"):
+    with pytest.raises(Refused, match="the manifest has no column 'diagnosis'"):
         units_of(task, recordings, None)
     units, _ = units_of(task, recordings.assign(diagnosis="COPD"), None)
     assert (units["target"] == 1).all()
 
 
 def test_what_cannot_be_mapped_is_named(recordings):
-    with pytest.raises(ValueError, match="label wheeze belongs to no class; add it to task.classes or task.drop"):
+    with pytest.raises(Refused, match="label wheeze belongs to no class; add it to task.classes or task.drop"):
         units_of(Task("t", classes={"a": ["normal"], "b": ["crackle"]}), recordings, None)
-    with pytest.raises(ValueError, match="is about events, and this data set has none"):
+    with pytest.raises(Refused, match="is about events, and this data set has none"):
         units_of(Task("t", unit="event"), recordings, None)
 
 
@@ -64,5 +65,5 @@ def test_what_cannot_be_mapped_is_named(recordings):
     ],
 )
 def test_tasks_are_checked(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(Refused, match=message):
         Task("t", **change)

@@ -10,6 +10,7 @@ from respcam.evidence.faithfulness import (
     STEPS,
     faithfulness,
     heat_similarity,
+    interval_columns,
     masks_of,
     order_of,
     randomised_in_cascade,
@@ -17,15 +18,15 @@ from respcam.evidence.faithfulness import (
     resampled_mean,
     with_spread,
 )
-from respcam.metrics import BootstrapSettings, weights_and_resamples
+from respcam.metrics import BootstrapSettings, Interval, weights_and_resamples
 from respcam.network.model import BandCNN
 
 
 def test_rank_correlation_is_spearmans():
     rng = np.random.default_rng(0)
-    one, other = rng.integers(0, 5, (6, 11)), rng.standard_normal((6, 11))
-    expected = [spearmanr(a, b)[0] for a, b in zip(one, other, strict=True)]
-    np.testing.assert_allclose(rank_correlation(one, other), expected)
+    first, second = rng.integers(0, 5, (6, 11)), rng.standard_normal((6, 11))
+    expected = [spearmanr(a, b)[0] for a, b in zip(first, second, strict=True)]
+    np.testing.assert_allclose(rank_correlation(first, second), expected)
     assert rank_correlation(np.ones(5), np.arange(5)) == 0
 
 
@@ -51,26 +52,26 @@ def test_intervals_are_over_patients():
 
 
 def additive(contributions):
-    """Falls of a score that is the sum of what its groups contribute."""
+    """Drops of a score that is the sum of what its groups contribute."""
     n = len(contributions)
 
-    def falls(order):
-        return {gone: np.array([contributions[list(gone)].sum()]) for gone in masks_of(order, n).values()}
+    def drops(order):
+        return {removed: np.array([contributions[list(removed)].sum()]) for removed in masks_of(order, n).values()}
 
-    return falls
+    return drops
 
 
 def test_the_true_order_is_the_most_faithful():
     contributions = np.array([0.1, 3, 0, 0.5, 1, 0.2, 0, 0, 0.05, 0, 0.3])
-    falls, n = additive(contributions), len(contributions)
+    drops, n = additive(contributions), len(contributions)
     best = order_of(contributions)
     rng = np.random.default_rng(0)
-    value = faithfulness(falls(best), best, n)[0]
+    value = faithfulness(drops(best), best, n)[0]
     for _ in range(50):
         order = tuple(rng.permutation(n).tolist())
-        assert faithfulness(falls(order), order, n)[0] <= value + 1e-12
+        assert faithfulness(drops(order), order, n)[0] <= value + 1e-12
     worst = best[::-1]
-    assert faithfulness(falls(worst), worst, n)[0] < 0 < value
+    assert faithfulness(drops(worst), worst, n)[0] < 0 < value
 
 
 def test_deletion_takes_the_first_groups_and_insertion_keeps_them():
@@ -113,3 +114,7 @@ def test_similarity_of_heat():
 def test_a_cascade_copes_with_few_layers():
     names = [name for name, _ in randomised_in_cascade(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()))]
     assert names == ["0"]
+
+
+def test_an_interval_becomes_three_columns():
+    assert interval_columns("drop", Interval(2, 1, None)) == {"drop": 2, "drop_low": 1, "drop_high": None}

@@ -1,9 +1,10 @@
 import pytest
 import timm
 import torch
+from ten_lines import N_BANDS, recordings, trained
 from torch import nn
 
-from respcam.evidence.receptive import receptive_field
+from respcam.evidence.receptive import fields, receptive_field
 from respcam.network.model import BandCNN
 
 
@@ -55,3 +56,11 @@ def test_the_faint_ends_of_a_kernel_do_not_count_as_seen():
     field = receptive_field(nn.Sequential(layer), "0", torch.randn(2, 1, 32, 8))
     assert (field.reach_bands, field.seen_bands) == (9, 7)
     assert (field.first_band, field.last_band) == (13, 19)
+
+
+def test_every_stage_is_measured_and_then_further_layers():
+    _, data = recordings()
+    rows = fields(trained(), data.grid(0), ["high", "low.0"])
+    assert [row["layer"] for row in rows] == ["low", "high", "low.0"]
+    assert all((row["rows"], row["columns"]) == (N_BANDS, 16) for row in rows)
+    assert all(row["reach_bands"] == row["seen_bands"] == 1 for row in rows)  # kernels of one cell

@@ -1,50 +1,44 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+from made_up_runs import run_in
 from sklearn.metrics import roc_auc_score
 
-from respcam.experiments.compare import EVERYONE, FOLDS, _differences, _heat_of_arms
+from respcam.errors import Refused
+from respcam.experiments.compare import (
+    EVERYONE,
+    FOLDS,
+    Comparison,
+    ComparisonSettings,
+    _differences,
+    _experiments,
+)
 from respcam.experiments.differences import Design
 from respcam.metrics import BootstrapSettings
 
-SETTINGS = (BootstrapSettings(n_resamples=100), Design(n_permutations=100), "all")
+SETTINGS = ComparisonSettings(BootstrapSettings(n_resamples=100), Design(n_permutations=100))
 
 
-def made_up(bands, seed, fold=None, gain=0.0, devices=("a", "b")):
-    """What is read of a run: 40 patients, of whom a fold tests half; device b alone hears the gain."""
-    rng = np.random.default_rng([seed, fold or 0, len(bands)])
-    patient = np.array([p for p in range(40) if fold is None or p // 2 % 2 == fold])
-    target, device = patient % 2, patient // 4 % 2
-    p = 1 / (1 + np.exp(-(target - 0.5 + rng.normal(0, 1, len(patient)) + gain * device * (2 * target - 1))))
-    part = "test" if fold is None else f"fold{fold}"
-    names = np.array(["normal", "wheeze"])
-    table = pd.DataFrame(
-        {
-            "split": part, "unit_id": patient.astype(str), "patient_id": patient.astype(str),
-            "true_class": names[target], "p_normal": 1 - p, "p_wheeze": p, "device": np.array(devices)[device],
-        }
-    )  # fmt: skip
-    metrics = {part: {"note": None, "confusion": {"classes": names.tolist()}}}
-    return {
-        "name": f"{bands}{seed}{fold}", "bands": bands, "seed": seed, "fold": fold, "metrics": metrics,
-        "apart_from_bands": f"{seed}-{fold}", "predictions": table, "task_settings": {"normal": "normal", "score": "icbhi"},
-    }  # fmt: skip
-
-
-def area(each, device=None):
-    own = each["predictions"]
-    own = own if device is None else own[own["device"] == device]
-    return roc_auc_score(own["true_class"] == "wheeze", own["p_wheeze"])
+def area(run, device=None):
+    table = run.predictions()
+    table = table if device is None else table[table["device"] == device]
+    return roc_auc_score(table["true_class"] == "wheeze", table["p_wheeze"])
 
 
 def of(rows, stratum=EVERYONE, metric="auroc"):
-    found = pd.DataFrame(rows)
-    return found[(found["stratum"] == stratum) & (found["metric"] == metric)].set_index("arm")
+    table = pd.DataFrame(rows)
+    return table[(table["stratum"] == stratum) & (table["metric"] == metric)].set_index("arm")
 
 
-def test_arms_are_paired_by_seed_and_split_by_device():
-    runs = [made_up(bands, seed, gain=4 * (bands == "pruned")) for bands in ("all", "pruned") for seed in range(3)]
-    rows = _differences(runs, *SETTINGS)
+def test_arms_are_paired_by_seed_and_divided_by_device(tmp_path):
+    runs = [
+        run_in(tmp_path, bands, seed, gain=4 * (bands == "pruned"))
+        for bands in ("all", "pruned")
+        for seed in range(3)
+    ]
+    rows = _differences(runs, SETTINGS)
     for stratum, device in ((EVERYONE, None), ("device a", "a"), ("device b", "b")):
         expected = np.mean(
             [area(arm, device) - area(base, device) for base, arm in zip(runs[:3], runs[3:], strict=True)]
@@ -54,38 +48,95 @@ def test_arms_are_paired_by_seed_and_split_by_device():
     assert of(rows, "device b").loc["pruned", "n_patients"] == 20
 
 
-def test_folds_are_one_part():
-    runs = [made_up(bands, seed, fold) for bands in ("all", "pruned") for seed in (0, 1) for fold in (0, 1)]
-    found = of(_differences(runs, *SETTINGS))
-    assert found.loc["pruned", ["part", "n_patients", "n_trainings"]].tolist() == [FOLDS, 40, 2]
+def test_folds_are_one_part(tmp_path):
+    runs = [run_in(tmp_path, bands, seed, fold) for bands in ("all", "pruned") for seed in (0, 1) for fold in (0, 1)]
+    table = of(_differences(runs, SETTINGS))
+    assert table.loc["pruned", ["part", "n_patients", "n_trainings"]].tolist() == [FOLDS, 40, 2]
 
 
-def test_one_device_is_no_stratum():
-    runs = [made_up(bands, seed, devices=("a", "a")) for bands in ("all", "pruned") for seed in (0, 1)]
-    assert {row["stratum"] for row in _differences(runs, *SETTINGS)} == {EVERYONE}
+def test_one_device_is_no_stratum(tmp_path):
+    runs = [run_in(tmp_path, bands, seed, devices=("a", "a")) for bands in ("all", "pruned") for seed in (0, 1)]
+    assert {row["stratum"] for row in _differences(runs, SETTINGS)} == {EVERYONE}
 
 
-def test_a_run_without_its_base_is_left_out_and_named(caplog):
-    runs = [made_up("all", 0), made_up("pruned", 0), made_up("pruned", 1)]
-    assert of(_differences(runs, *SETTINGS)).loc["pruned", "n_trainings"] == 1
+def test_a_run_without_its_base_is_left_out_and_named(tmp_path, caplog):
+    runs = [run_in(tmp_path, "all", 0), run_in(tmp_path, "pruned", 0), run_in(tmp_path, "pruned", 1)]
+    assert of(_differences(runs, SETTINGS)).loc["pruned", "n_trainings"] == 1
     assert "pruned1None has no run of the base arm" in caplog.text
 
 
-def test_p_values_are_corrected_over_the_arms():
-    runs = [made_up(bands, seed, gain=4 * (bands == "b")) for bands in ("all", "b", "c", "d") for seed in range(3)]
-    found = of(_differences(runs, *SETTINGS))
-    assert found.loc["b", "p_corrected"] == pytest.approx(min(1, 3 * found.loc["b", "p"]))
+def test_p_values_are_corrected_over_the_arms(tmp_path):
+    runs = [
+        run_in(tmp_path, bands, seed, gain=4 * (bands == "b"))
+        for bands in ("all", "b", "c", "d")
+        for seed in range(3)
+    ]
+    table = of(_differences(runs, SETTINGS))
+    assert table.loc["b", "p_corrected"] == pytest.approx(min(1, 3 * table.loc["b", "p"]))
 
 
-def test_supported_heat_is_counted_over_the_trainings_of_an_arm():
-    table = pd.DataFrame(
-        [("pruned", True, "275-450", "275-450"), ("pruned", False, "1840-2000", "275-450"),
-         ("pruned", True, "275-450", "450-625"), ("all", False, "100-275", "275-450"), ("all", None, None, None)],
-        columns=["bands", "heat_is_supported", "heat_densest_hz", "occlusion_most_hz"],
-    )  # fmt: skip
-    assert _heat_of_arms(table, ["all", "pruned", "random"]) == [
-        {"arm": "all", "n_runs": 1, "n_supported": 0, "heat_densest_hz": ["100-275 (1)"],
-         "occlusion_most_hz": ["275-450 (1)"]},
-        {"arm": "pruned", "n_runs": 3, "n_supported": 2, "heat_densest_hz": ["275-450 (2)", "1840-2000 (1)"],
-         "occlusion_most_hz": ["275-450 (2)", "450-625 (1)"]},
-    ]  # fmt: skip
+def test_arms_that_were_tested_on_different_units_are_refused(tmp_path):
+    runs = [run_in(tmp_path, "all"), run_in(tmp_path, "pruned")]
+    path = runs[1].folder / "predictions.csv"
+    pd.read_csv(path).iloc[1:].to_csv(path, index=False)
+    with pytest.raises(Refused, match="pruned0None and all0None were tested on different units of test"):
+        _differences(runs, SETTINGS)
+
+
+def test_experiments_are_named_by_what_tells_them_apart(tmp_path):
+    runs = [run_in(tmp_path / "a", experiment="1" * 64), run_in(tmp_path / "b", fold=0, experiment="2" * 64)]
+    assert list(_experiments(runs)) == ["split official", "split patient_kfold"]
+    alike = [run_in(tmp_path / "c", experiment="1" * 64), run_in(tmp_path / "d", experiment="2" * 64)]
+    assert [name.rpartition(" ")[2] for name in _experiments(alike)] == ["(11111111)", "(22222222)"]
+
+
+def test_a_comparison_is_made_once(tmp_path):
+    runs = tmp_path / "runs"
+    folders = [
+        run_in(runs, bands, seed, note="patient p1 also in train").folder
+        for bands in ("all", "pruned")
+        for seed in (0, 1)
+    ]
+    comparison = Comparison.of(tmp_path / "comparisons", reversed(folders), SETTINGS)
+    assert [run.folder for run in comparison.runs] == sorted(folders)
+    comparison.make()
+    page = comparison.page
+    assert len(pd.read_csv(page.parent / "comparison.csv")) == 8
+    differences = pd.read_csv(page.parent / "differences.csv")
+    assert set(differences["arm"]) == {"pruned"}
+    text = page.read_text()
+    assert "patient p1 also in train. These metrics are not patient-independent." in text
+    assert 'href="../../runs/all0None/report.html"' in text
+    assert (page.parent / "../../runs/all0None/report.html").is_file()
+    before = page.stat().st_mtime_ns
+    again = Comparison.of(tmp_path / "comparisons", folders, SETTINGS)
+    again.make()
+    assert again.page == page
+    assert page.stat().st_mtime_ns == before
+
+
+def test_heat_of_folds_is_drawn_together(tmp_path):
+    folders = [run_in(tmp_path, bands, fold=fold).folder for bands in ("all", "pruned") for fold in (0, 1)]
+    Comparison.of(tmp_path, folders, SETTINGS).write(tmp_path)
+    names = {path.name.split("_")[1] for path in (tmp_path / "figures").glob("profiles_*")}
+    assert names == {"held-out", "validation"}
+
+
+def test_a_run_whose_part_has_no_verdict_is_listed(tmp_path):
+    run = run_in(tmp_path)
+    (run.folder / "trust.json").write_text(json.dumps({"parts": {}}))
+    Comparison.of(tmp_path, [run.folder], SETTINGS).write(tmp_path)
+    assert pd.read_csv(tmp_path / "comparison.csv")["heat_is_supported"].isna().all()
+
+
+def test_what_cannot_be_compared_is_refused(tmp_path):
+    with pytest.raises(Refused, match="not a finished run"):
+        Comparison.of(tmp_path, [tmp_path / "nothing"], SETTINGS)
+    with pytest.raises(Refused, match="metric is 'accuracy'; expected one of auroc"):
+        ComparisonSettings(metric="accuracy")
+    path = run_in(tmp_path).folder / "provenance.json"
+    made = json.loads(path.read_text())
+    made["schema"] -= 1
+    path.write_text(json.dumps(made))
+    with pytest.raises(Refused, match="made by an earlier version"):
+        Comparison.of(tmp_path, [path.parent], SETTINGS)

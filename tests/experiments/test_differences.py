@@ -120,7 +120,7 @@ def difference(value, low, high, p=0.5, n_trainings=5):
         (difference(-0.05, -0.08, -0.02), 0.2, "open", "in doubt once corrected, smaller than 0.080"),
         (difference(-0.01, -0.06, 0.04), 0.7, "open", "no difference seen, smaller than 0.060"),
         (difference(0.003, -0.008, 0.012), 0.6, "no worse", "smaller than 0.012"),
-        (difference(0.0, -0.05, 0.05), 0.9, "open", "sees differences from 0.040 with a power of 80%"),
+        (difference(0.0, -0.05, 0.05), 0.9, "open", "finds differences from 0.040 with a power of 80%"),
         (difference(np.nan, np.nan, np.nan), np.nan, "unknown", "not defined"),
         (difference(0.0, -0.01, 0.01, n_trainings=1), 0.9, "no worse", "One training each"),
     ],

@@ -1,18 +1,19 @@
 import json
 
 import pytest
+from made_up_runs import run_in
 
 from respcam.experiments import records
-from respcam.experiments.records import recording, table
+from respcam.experiments.records import keeping_record, table
 
 
-def finished(folder, asked="a", overrides=("seed=0",)):
-    with recording(folder, asked, overrides) as attempt:
+def finished(folder, configuration="a", overrides=("seed=0",)):
+    with keeping_record(folder, configuration, overrides) as attempt:
         attempt.run = folder / "run"
 
 
 def test_a_run_is_on_record_from_its_start(tmp_path):
-    with recording(tmp_path, "a", ["seed=0"]) as attempt:
+    with keeping_record(tmp_path, "a", ["seed=0"]) as attempt:
         assert table(tmp_path)["state"].tolist() == ["running"]
         attempt.run = tmp_path / "run"
     row = table(tmp_path).iloc[0]
@@ -20,7 +21,7 @@ def test_a_run_is_on_record_from_its_start(tmp_path):
 
 
 def test_a_failure_is_kept_with_its_error_and_tried_again(tmp_path):
-    with pytest.raises(ValueError, match="no such"), recording(tmp_path, "a", []):
+    with pytest.raises(ValueError, match="no such"), keeping_record(tmp_path, "a", []):
         raise ValueError("no such\nthing")
     row = table(tmp_path).iloc[0]
     assert (row["state"], row["error"]) == ("failed", "ValueError: no such thing")
@@ -30,7 +31,7 @@ def test_a_failure_is_kept_with_its_error_and_tried_again(tmp_path):
 
 
 def test_an_interrupted_run_is_told_from_a_failed_one(tmp_path):
-    with pytest.raises(KeyboardInterrupt), recording(tmp_path, "a", []):
+    with pytest.raises(KeyboardInterrupt), keeping_record(tmp_path, "a", []):
         raise KeyboardInterrupt
     assert table(tmp_path)["state"].tolist() == ["interrupted"]
 
@@ -62,3 +63,23 @@ def test_other_settings_are_another_run(tmp_path):
 
 def test_no_runs_make_an_empty_table(tmp_path):
     assert table(tmp_path).empty
+
+
+def test_a_finished_run_is_listed_with_its_metrics(tmp_path):
+    run = run_in(tmp_path / "runs", "below", seed=3)
+    with keeping_record(tmp_path, "a", ["seed=3"]) as attempt:
+        attempt.run = run.folder
+    with pytest.raises(ValueError, match="no"), keeping_record(tmp_path, "b", []):
+        raise ValueError("no")
+    listed = table(tmp_path).set_index("state")
+    assert listed.loc["finished", ["bands", "seed", "digest", "test.auroc"]].tolist() == [
+        "below", 3, run.digest()[:16], 0.8,
+    ]  # fmt: skip
+    assert listed.loc["failed", ["bands", "test.auroc"]].isna().all()
+    last = ["duration_s", "attempts", "started", "overrides", "digest", "run", "error"]
+    assert list(listed)[-len(last) :] == last
+
+
+def test_a_finished_run_that_was_removed_stays_on_record(tmp_path):
+    finished(tmp_path)
+    assert "bands" not in table(tmp_path)

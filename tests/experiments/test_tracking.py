@@ -1,7 +1,7 @@
 import json
 
-import pandas as pd
 import pytest
+from made_up_runs import run_in
 
 from respcam.experiments import tracking
 from respcam.experiments.tracking import TrackerSettings, track
@@ -9,17 +9,12 @@ from respcam.experiments.tracking import TrackerSettings, track
 
 @pytest.fixture
 def run(tmp_path):
-    """A finished run's folder, as far as tracking reads it."""
-    folder = tmp_path / "runs" / "one"
-    (folder / "figures").mkdir(parents=True)
-    (folder / "figures" / "profile.png").write_bytes(b"picture")
-    (folder / "report.html").write_text("report")
-    (folder / "provenance.json").write_text(json.dumps({"digest": "abc", "git": {"commit": "1234"}}))
-    part = {"n_patients": 3, "auroc": {"value": 0.8, "low": 0.7, "high": 0.9}, "ece": {"value": 0.1, "low": None}}
-    (folder / "metrics.json").write_text(json.dumps({"test": part}))
-    history = pd.DataFrame({"epoch": [1, 2], "train_loss": [0.7, 0.5], "is_best": [False, True]})
-    history.to_csv(folder / "history.csv", index=False)
-    return folder
+    """A finished run's folder."""
+    run = run_in(tmp_path / "runs")
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    metrics["test"]["ece"] = {"value": 0.1, "low": None}
+    (run.folder / "metrics.json").write_text(json.dumps(metrics))
+    return run.folder
 
 
 @pytest.fixture
@@ -46,17 +41,18 @@ def test_a_run_is_listed_once_with_all_that_is_known(store, run):
     track(store, run, config)
     client, (own,) = listed(store)
     assert own.info.status == "FINISHED"
-    assert own.info.run_name == "one"
+    assert own.info.run_name == "all0None"
     assert own.data.params["seed"] == "3"
     assert own.data.params["bands.hz"] == "[[0, 9]]"
     assert len(own.data.params) == 153
     assert own.data.metrics["test.auroc"] == 0.8
     assert own.data.metrics["test.auroc.high"] == 0.9
+    assert "test.ece.low" not in own.data.metrics
     assert own.data.tags["mlflow.source.git.commit"] == "1234"
     curve = client.get_metric_history(own.info.run_id, "train_loss")
     assert [(each.step, each.value) for each in curve] == [(1, 0.7), (2, 0.5)]
     assert {each.path for each in client.list_artifacts(own.info.run_id)} >= {"report.html", "figures"}
-    assert (store.artifacts / own.info.run_id / "artifacts/figures/profile.png").read_bytes() == b"picture"
+    assert (store.artifacts / own.info.run_id / "artifacts/figures/profile.png").read_bytes() == b"figure"
 
 
 def test_a_listing_that_was_cut_short_is_made_again(store, run, monkeypatch):
@@ -76,7 +72,7 @@ def test_a_listing_that_was_cut_short_is_made_again(store, run, monkeypatch):
 
 def test_a_store_that_refuses_is_named_and_the_run_is_not_lost(tmp_path, store, run):
     refusing = TrackerSettings("mlflow", "nosuch://place", None)
-    with pytest.raises(ValueError, match=r"tracker.uri is nosuch://place: .*the run is finished: .*one"):
+    with pytest.raises(ValueError, match=r"tracker.uri is nosuch://place: .*the run is finished: .*all0None"):
         track(refusing, run, {})
 
 

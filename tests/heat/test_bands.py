@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from respcam.heat.bands import BandSelection, HzGroups, group_of_band, kept_bands
+from respcam.heat.bands import BandSelection, Guide, HzGroups, fed_bands, group_of_band, kept_bands, least_important
 from respcam.sound.front_end import FrontEnd, band_edges_hz
 
 EDGES = band_edges_hz(FrontEnd())
@@ -55,3 +55,31 @@ def test_every_band_is_in_the_group_that_holds_its_centre():
 def test_groups_finer_than_the_window_resolves_are_refused():
     with pytest.raises(ValueError, match="at least 160 Hz apart"):
         HzGroups([100, 200, 300])
+
+
+@pytest.mark.parametrize(("choose", "guide"), [("lowest_heat", Guide.HEAT), ("least_drop", Guide.OCCLUSION)])
+def test_a_guided_selection_is_decided_by_importance(choose, guide):
+    selection = BandSelection("guided", [[0, 1500]], choose=choose)
+    assert selection.guide == guide
+    with pytest.raises(ValueError, match=f"bands.choose is {choose}, but no model of all bands was asked"):
+        kept_bands(EDGES, selection)
+    importance = np.ones(64)
+    importance[[3, 50]] = 0
+    decided = least_important(importance, EDGES, selection)
+    assert decided.removed == [0, 1, 2, 3, 4, 5, 6, 7, 8, 50]  # 10 go; equal ones from the lowest up
+    assert decided.guide is None
+    np.testing.assert_array_equal(np.flatnonzero(~kept_bands(EDGES, decided)), decided.removed)
+    assert decided.words.startswith("all but bands [0, 1, 2, 3, 4, 5, 6, 7, 8, 50], those w")
+
+
+def test_removed_bands_must_be_there_and_leave_some():
+    for removed in ([64], list(range(64))):
+        with pytest.raises(ValueError, match="bands.removed is .* expected some, not all, of 0 to 63"):
+            kept_bands(EDGES, BandSelection(removed=removed))
+
+
+def test_masked_bands_are_fed():
+    selection = BandSelection("masked", [[0, 1500]], how="mask")
+    assert fed_bands(EDGES, selection).all()
+    assert not kept_bands(EDGES, selection).all()
+    assert BandSelection().guide is None

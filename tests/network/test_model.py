@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from respcam.network.model import ModelSettings, build, stages
+from respcam.network.model import ModelSettings, blocks_of, build
 
 
 @pytest.mark.parametrize("n_bands", [1, 2, 3, 10, 54, 64, 128])
@@ -31,17 +31,17 @@ def test_networks_of_timm_take_one_channel(name):
     settings = ModelSettings("timm", name)
     model = build(settings, 2).eval()
     assert model(torch.randn(2, 1, 64, 96)).shape == (2, 2)
-    assert len(stages(model)) > 2
-    assert set(stages(model)) <= set(dict(model.named_modules()))
+    assert len(blocks_of(model)) > 2
+    assert set(blocks_of(model)) <= set(dict(model.named_modules()))
 
 
-def test_the_stages_of_band_cnn_go_up():
-    assert stages(build(ModelSettings(), 2)) == ["blocks.0", "blocks.1", "blocks.2", "blocks.3"]
+def test_the_blocks_of_band_cnn_go_up():
+    assert blocks_of(build(ModelSettings(), 2)) == ["blocks.0", "blocks.1", "blocks.2", "blocks.3"]
 
 
-def test_a_network_without_known_stages_asks_for_layers():
-    with pytest.raises(ValueError, match=r"explain.layers is null and Sequential names no stages; it has 0"):
-        stages(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1)))
+def test_a_network_without_named_blocks_asks_for_layers():
+    with pytest.raises(ValueError, match=r"explain.layers is null and Sequential names no blocks; it has 0"):
+        blocks_of(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1)))
 
 
 def test_an_unknown_network_is_refused_with_a_hint():

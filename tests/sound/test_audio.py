@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 import soundfile as sf
-from scipy.io import wavfile
 
-from respcam.sound import audio
-from respcam.sound.audio import AudioSettings, read_mono, resample, write_wav
+from respcam.errors import Reason, Refused, Unusable
+from respcam.sound import wav
+from respcam.sound.audio import AudioSettings, resample, resample_file
+from respcam.sound.usable import read_mono
 
 
 @pytest.mark.parametrize(
@@ -79,15 +80,18 @@ def damage(path, kind):
 def test_damage_is_named(write_sound, tone, kind):
     path = write_sound("a.wav", tone(300))
     damage(path, kind)
-    with pytest.raises(ValueError, match=f"^{kind}: "):
+    with pytest.raises(Unusable) as error:
         read_mono(path)
+    assert error.value.reason == kind
+    assert error.value.detail
 
 
 def test_a_truncated_flac_is_named(write_sound, noise):
     path = write_sound("a.flac", noise)
     path.write_bytes(path.read_bytes()[:9000])
-    with pytest.raises(ValueError, match="^(truncated|not_audio): "):
+    with pytest.raises(Unusable) as error:
         read_mono(path)
+    assert error.value.reason in (Reason.TRUNCATED, Reason.NOT_AUDIO)
 
 
 @pytest.mark.parametrize("rate_hz", [4000, 8000, 10_000, 11_025, 22_050, 44_100, 48_000])
@@ -109,21 +113,57 @@ def test_gain_brings_recordings_to_one_level(tone, gain):
     assert level == pytest.approx(0.1, rel=1e-3)
 
 
-def test_written_audio_is_exact_and_not_clipped(tmp_path):
-    wave = np.array([0.0, 1.7, -2.5, 1e-9], np.float32)
-    write_wav(tmp_path / "a.wav", wave, 16_000)
-    np.testing.assert_array_equal(sf.read(tmp_path / "a.wav", dtype="float32")[0], wave)
-    wavfile.write(tmp_path / "expected.wav", 16_000, wave)
-    assert (tmp_path / "a.wav").read_bytes() == (tmp_path / "expected.wav").read_bytes()
+def row_of(**changes):
+    blank = {"sha256": "", "sample_rate_hz": "", "n_samples": ""}
+    return {"recording_id": "a", "path": "a.wav", "content": "0" * 64, **blank, **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason", "detail"),
+    [
+        ({"content": Reason.MISSING}, "missing", "not under the data set's root"),
+        ({"path": "absent.wav"}, "unreadable", "No such file or directory"),
+        ({"sha256": "1" * 64}, "wrong_checksum", f"SHA-256 is {'0' * 16}..., the manifest has {'1' * 16}..."),
+        ({"sample_rate_hz": "8000"}, "altered", "sample_rate_hz is 16000, the manifest has 8000"),
+        ({"n_samples": "7"}, "altered", "n_samples is 16000, the manifest has 7"),
+    ],
+)
+def test_a_rejected_recording_is_listed_with_its_reason(write_sound, tone, changes, reason, detail):
+    folder = write_sound("a.wav", tone(300)).parent
+    listed = resample_file(row_of(**changes), folder, folder, AudioSettings())
+    path = changes.get("path", "a.wav")
+    assert listed == {"recording_id": "a", "path": path, "reason": reason, "detail": detail}
+    assert type(listed["reason"]) is str  # it goes to JSON and CSV
+
+
+def test_a_usable_recording_is_written_and_described(write_sound, tone):
+    folder = write_sound("a.wav", tone(300, 8000), 8000).parent
+    (folder / "out").mkdir()
+    row = row_of(sha256="0" * 64, sample_rate_hz="8000", n_samples="8000")
+    described = resample_file(row, folder, folder / "out", AudioSettings())
+    assert described == {
+        "recording_id": "a",
+        "n_samples": 16_000,
+        "source_rate_hz": 8000,
+        "source_samples": 8000,
+        "rms_db": pytest.approx(20 * np.log10(0.5 / 2**0.5), abs=0.01),
+        "peak_db": pytest.approx(20 * np.log10(0.5), abs=0.01),
+    }
+    assert sf.info(folder / "out" / "a.wav").frames == 16_000
+
+
+def test_a_failure_to_write_is_not_taken_for_an_unreadable_recording(write_sound, tone):
+    folder = write_sound("a.wav", tone(300)).parent
+    with pytest.raises(FileNotFoundError):
+        resample_file(row_of(), folder, folder / "absent", AudioSettings())
 
 
 def test_a_recording_too_long_for_a_wav_file_is_listed(tmp_path, tone, monkeypatch):
     sf.write(tmp_path / "a.wav", tone(300), 16_000)
-    row = {"recording_id": "a", "path": "a.wav", "found": "", "sha256": "", "sample_rate_hz": "", "n_samples": ""}
     reasons = []
     for most_bytes in (4 * 16_000, 4 * 16_000 - 1):
-        monkeypatch.setattr(audio, "MOST_BYTES", most_bytes)
-        reasons.append(audio.resample_file(row, tmp_path, tmp_path, AudioSettings()).get("reason"))
+        monkeypatch.setattr(wav, "MOST_BYTES", most_bytes)
+        reasons.append(resample_file(row_of(), tmp_path, tmp_path, AudioSettings()).get("reason"))
     assert reasons == [None, "too_long"]
 
 
@@ -136,5 +176,5 @@ def test_a_recording_too_long_for_a_wav_file_is_listed(tmp_path, tone, monkeypat
     ],
 )
 def test_settings_are_checked(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(Refused, match=message):
         AudioSettings(**change)

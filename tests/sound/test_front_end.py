@@ -2,6 +2,7 @@ import librosa
 import numpy as np
 import pytest
 
+from respcam.errors import Refused
 from respcam.sound.front_end import FrontEnd, LogMel, band_edges_hz, bins_per_band, mel_matrix, n_frames
 
 DEFAULT, VGGISH = FrontEnd(), FrontEnd(n_fft=512)
@@ -80,5 +81,5 @@ def test_weak_filters_are_counted():
     ],
 )
 def test_settings_are_checked(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(Refused, match=message):
         FrontEnd(**change)

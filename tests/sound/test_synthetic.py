@@ -5,6 +5,7 @@ import pytest
 from scipy.signal import butter, sosfilt, sosfiltfilt
 from sklearn.metrics import roc_auc_score
 
+from respcam.errors import Refused
 from respcam.sound.audio import AudioSettings, resample
 from respcam.sound.front_end import FrontEnd, LogMel, band_edges_hz
 from respcam.sound.synthetic import LABELS, Synthetic, make_patient
@@ -125,5 +126,5 @@ def test_a_shortcut_follows_the_class_and_lies_in_its_band(shortcut, shortcut_db
     ],
 )
 def test_settings_are_checked(change, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(Refused, match=message):
         Synthetic(**change)

@@ -8,10 +8,10 @@ import soundfile as sf
 from respcam.data import manifest
 from respcam.sound import audio
 from respcam.sound.audio import AudioSettings
-from respcam.stages import resample
-from respcam.stages.dataset import DatasetSettings, open_dataset, validate
+from respcam.stages.dataset import DatasetSettings, open_dataset
+from respcam.stages.resample import Resample
 from respcam.store.artifact import file_sha256
-from respcam.store.shard import Shard
+from respcam.store.shard import WHOLE, Shard
 from respcam.store.tables import write_table
 
 SETTINGS = AudioSettings()
@@ -72,10 +72,13 @@ def damaged(tmp_path, tone):
     return DatasetSettings("damaged", root=root, manifest=tmp_path / "manifest.csv", missing="skip")
 
 
-def run(settings, store):
-    source = open_dataset(settings, store, workers=2)
-    artifact = resample.plan(store, source, SETTINGS)
-    return resample.run(artifact, source, SETTINGS, workers=1)
+def stage(settings, store, shard=WHOLE):
+    files = open_dataset(settings, store, workers=2).files
+    return Resample(store=store, files=files, audio=SETTINGS, shard=shard)
+
+
+def run(settings, store, shard=WHOLE):
+    return stage(settings, store, shard).make()
 
 
 def test_every_kind_of_damage_is_listed_and_the_rest_goes_on(damaged, tmp_path):
@@ -99,95 +102,77 @@ def test_a_file_without_permission_is_listed(damaged, tmp_path):
     assert rejected.at["good_1", "reason"] == "unreadable"
 
 
-def test_missing_recordings_are_counted_and_named_unless_skipped(damaged, tmp_path):
-    strict = DatasetSettings("damaged", root=damaged.root, manifest=damaged.manifest)
-    with pytest.raises(FileNotFoundError, match=r"1 of 15 recordings are not under .*: d7_missing; get them, or set"):
-        open_dataset(strict, tmp_path / "store", workers=1)
-
-
-def test_validation_names_what_is_missing_or_altered(damaged, tmp_path):
-    problems = validate(damaged, tmp_path / "store", workers=1)
-    assert [line.split(":")[0] for line in problems] == ["d6_checksum.wav", "d7_missing.wav", "d8_folder.wav"]
-    assert "altered" in problems[0]
-    assert "missing" in problems[1]
-
-
 def test_a_changed_file_is_another_artifact_and_an_unchanged_one_is_not_read_again(damaged, tmp_path, tone):
     store = tmp_path / "store"
-    first = resample.plan(store, open_dataset(damaged, store, 1), SETTINGS).digest
-    assert resample.plan(store, open_dataset(damaged, store, 1), SETTINGS).digest == first
+    before = stage(damaged, store).digest
+    assert stage(damaged, store).digest == before
     sf.write(damaged.root / "good_2.wav", tone(999, 8000), 8000)
-    assert resample.plan(store, open_dataset(damaged, store, 1), SETTINGS).digest != first
+    assert stage(damaged, store).digest != before
 
 
 def test_labels_do_not_make_audio_again(damaged, tmp_path):
     store = tmp_path / "store"
-    first = open_dataset(damaged, store, 1)
-    table = manifest.read_recordings(damaged.manifest).assign(label="wheeze")
-    write_table(table, damaged.manifest)
-    second = open_dataset(damaged, store, 1)
-    assert first.audio_digest == second.audio_digest
-    assert first.label_digest != second.label_digest
+    before = stage(damaged, store).digest
+    write_table(manifest.read_recordings(damaged.manifest).assign(label="wheeze"), damaged.manifest)
+    assert stage(damaged, store).digest == before
 
 
-def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch, caplog):
-    store = tmp_path / "store"
-    source = open_dataset(damaged, store, 1)
-    artifact = resample.plan(store, source, SETTINGS)
-    whole, seen = audio.resample_file, []
+def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch):
+    resample = stage(damaged, tmp_path / "store")
+    one_file, seen = audio.resample_file, []
 
     def die_at_the_last(row, *rest):
         seen.append(row["recording_id"])
         if row["recording_id"] == "good_2":
             raise KeyboardInterrupt
-        return whole(row, *rest)
+        return one_file(row, *rest)
 
-    monkeypatch.setattr(resample, "PIECE_RECORDINGS", 1)
+    monkeypatch.setattr("respcam.stages.resample.Resample.piece_recordings", 1)
     monkeypatch.setattr(audio, "resample_file", die_at_the_last)
     with pytest.raises(KeyboardInterrupt):
-        resample.run(artifact, source, SETTINGS, workers=1)
-    with (artifact.folder.with_name(artifact.folder.name + ".partial") / "journal-0-of-1.jsonl").open("a") as journal:
-        journal.write('{"recording_id": "good_2", "n_sam')  # a line that was cut off
+        resample.make()
+    partial = resample.artifact.folder.with_name(resample.artifact.folder.name + ".partial")
+    with (partial / "journal-0-of-1.jsonl").open("a") as journal:
+        journal.write('{"piece": "good_2 1", "outco')  # a line that was cut off
     seen.clear()
     monkeypatch.setattr(
-        audio, "resample_file", lambda row, *rest: seen.append(row["recording_id"]) or whole(row, *rest)
+        audio, "resample_file", lambda row, *rest: seen.append(row["recording_id"]) or one_file(row, *rest)
     )
-    folder = resample.run(artifact, source, SETTINGS, workers=1)
+    folder = resample.make()
     assert seen == ["good_2"]
-    assert len(pd.read_csv(folder / "recordings.csv")) == 3
+    assert len(resample.recordings()) == 3
     assert not list(folder.glob("journal*"))
 
 
-def test_shares_make_what_the_whole_makes(damaged, tmp_path, monkeypatch):
-    whole, shared = tmp_path / "whole", tmp_path / "shared"
-    source = open_dataset(damaged, whole, 1)
-    expected = resample.run(resample.plan(whole, source, SETTINGS), source, SETTINGS, workers=1)
-    artifact = resample.plan(shared, source, SETTINGS)
+def test_shares_make_what_all_of_it_makes(damaged, tmp_path, monkeypatch):
+    monkeypatch.setattr("respcam.stages.resample.Resample.piece_recordings", 1)
+    expected, store = run(damaged, tmp_path / "undivided"), tmp_path / "shared"
     for index in (2, 0):
-        resample.run(artifact, source, SETTINGS, 1, Shard(index, 3))
-        assert not artifact.is_finished
-    seen, one = [], audio.resample_file
+        run(damaged, store, Shard(index, 3))
+        assert not stage(damaged, store).is_finished
+    seen, one_file = [], audio.resample_file
     monkeypatch.setattr(
-        audio, "resample_file", lambda row, *rest: seen.append(row["recording_id"]) or one(row, *rest)
+        audio, "resample_file", lambda row, *rest: seen.append(row["recording_id"]) or one_file(row, *rest)
     )
-    resample.run(artifact, source, SETTINGS, 1, Shard(0, 3))
+    run(damaged, store, Shard(0, 3))
     assert seen == []
-    found = resample.run(artifact, source, SETTINGS, 1, Shard(1, 3))
-    assert seen == list(source.recordings["recording_id"].iloc[1::3])
-    names = sorted(path.relative_to(found) for path in found.rglob("*.*"))
+    folder = run(damaged, store, Shard(1, 3))
+    assert seen == list(stage(damaged, store).files.table["recording_id"].iloc[1::3])
+    names = sorted(path.relative_to(folder) for path in folder.rglob("*.*"))
     assert names == sorted(path.relative_to(expected) for path in expected.rglob("*.*"))
     for name in names:
         if name.name != "provenance.json":
-            assert (found / name).read_bytes() == (expected / name).read_bytes()
+            assert (folder / name).read_bytes() == (expected / name).read_bytes()
 
 
-def test_the_whole_takes_over_what_shares_left(damaged, tmp_path):
-    source = open_dataset(damaged, tmp_path / "store", 1)
-    artifact = resample.plan(tmp_path / "store", source, SETTINGS)
-    resample.run(artifact, source, SETTINGS, 1, Shard(0, 2))
+def test_the_undivided_stage_takes_over_what_shares_left(damaged, tmp_path, monkeypatch):
+    monkeypatch.setattr("respcam.stages.resample.Resample.piece_recordings", 1)
+    store = tmp_path / "store"
+    run(damaged, store, Shard(0, 2))
+    artifact = stage(damaged, store).artifact
     left = artifact.folder.with_name(f"{artifact.folder.name}.partial")
     stamps = {path: path.stat().st_mtime_ns for path in left.glob("audio/*")}
     assert stamps
-    folder = resample.run(artifact, source, SETTINGS, 1)
+    folder = run(damaged, store)
     assert len(pd.read_csv(folder / "recordings.csv")) == 3
     assert all((folder / "audio" / path.name).stat().st_mtime_ns == stamp for path, stamp in stamps.items())

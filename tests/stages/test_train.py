@@ -1,20 +1,101 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from small_runs import TASK, settings_in
 
-from respcam.stages.train import permuted
+from respcam.errors import Refused
+from respcam.heat.bands import BandSelection
+from respcam.metrics import METRICS
+from respcam.stages.dataset import DatasetSettings
+from respcam.stages.run import Run
+from respcam.store.tables import write_table
 
 
-@pytest.mark.parametrize("n_classes", [2, 4])
-def test_permuted_classes_say_nothing_about_the_true_ones(n_classes):
-    rng = np.random.default_rng(0)
-    target = rng.choice(n_classes, 400, p=rng.dirichlet(5 * np.ones(n_classes)))
-    side = np.where(np.arange(400) < 300, "train", "test")
-    dealt = permuted(target, side)
-    for name in ("train", "test"):
-        own = side == name
-        share = np.bincount(target[own], minlength=n_classes) / own.sum()
-        for k in range(n_classes):
-            found = np.bincount(dealt[own & (target == k)], minlength=n_classes)
-            assert np.abs(found - share * found.sum()).max() < 4
-    np.testing.assert_array_equal(dealt, permuted(target, side))
-    assert not np.array_equal(dealt, permuted(target, side, seed=1))
+def test_every_part_has_every_metric(stages):
+    metrics = stages["train"].metrics()
+    assert set(metrics) == {"validation", "test"}
+    for part in metrics.values():
+        assert part["n_recordings"] > 0
+        assert part["n_patients"] > 0
+        assert part["confusion"]["classes"] == ["normal", "adventitious"]
+        assert np.sum(part["confusion"]["true_by_predicted"]) == part["n_units"]
+        for name in METRICS:
+            assert set(part[name]) == {"value", "low", "high"}
+
+
+def test_the_planted_difference_is_learnt(stages):
+    assert stages["train"].metrics()["test"]["auroc"]["value"] > 0.95
+
+
+def test_no_patient_is_in_two_parts(stages):
+    assert stages["train"].units().groupby("patient_id")["part"].nunique().max() == 1
+
+
+def test_predictions_agree_with_the_metrics(stages):
+    train = stages["train"]
+    predictions = train.predictions()
+    for part, values in train.metrics().items():
+        rows = predictions[predictions["part"] == part]
+        assert len(rows) == values["n_units"]
+        hits = (rows["true_class"] == rows["predicted_class"]).sum()
+        assert hits == np.trace(values["confusion"]["true_by_predicted"])
+
+
+def test_the_trained_model_repeats_its_predictions(stages):
+    train = stages["train"]
+    units = train.units(["test"])
+    probability = train.model().predict(train.data_of(units))
+    predictions = train.predictions()
+    columns = ["p_normal", "p_adventitious"]
+    expected = predictions.loc[predictions["part"] == "test", columns].to_numpy()
+    np.testing.assert_allclose(probability, expected, atol=1e-5)
+
+
+def test_units_of_a_part_that_is_not_there_are_refused(stages):
+    with pytest.raises(Refused, match=r"explain.parts is \['holdout'\]; the split has test, train, validation"):
+        stages["train"].units(["holdout"])
+
+
+def test_identity_covers_what_changes_results_and_nothing_else(stages):
+    train = stages["train"]
+    faster = replace(
+        train, device="cuda", recipe=replace(train.recipe, training=replace(train.recipe.training, threads=8))
+    )
+    assert faster.digest == train.digest
+    arms = [
+        train.with_bands(BandSelection("below", [[0, 1500]])),
+        train.with_bands(BandSelection("spread", spread_hz=[100, 1500])),
+        train.on_permuted_labels(),
+        replace(train, seed=1),
+    ]
+    assert len({train.digest, *(arm.digest for arm in arms)}) == 5
+
+
+def test_seed_and_fold_do_not_change_the_experiment(stages):
+    train = stages["train"]
+    other_fold = replace(train.recipe, split=replace(train.recipe.split, fold=1))
+    assert replace(train, seed=3, recipe=other_fold).experiment == train.experiment
+    assert train.on_permuted_labels().experiment != train.experiment
+
+
+def test_a_class_without_usable_recordings_ends_with_one_line(finished, stages, tmp_path):
+    labels = stages["train"].labels.recordings
+    table = labels.copy()
+    table.loc[(table["label"] == "wheeze") & (table["split"] == "train"), "path"] += ".absent"
+    write_table(table, tmp_path / "manifest.csv")
+    root = stages["train"].features.resample.files.root
+    dataset = DatasetSettings("csv", root=root, manifest=tmp_path / "manifest.csv", missing="skip")
+    with pytest.raises(Refused, match="no usable recording of class adventitious in train"):
+        Run.of(settings_in(tmp_path, dataset=dataset)).make()
+
+
+def test_events_are_units_of_their_own(tmp_path):
+    run = Run.of(settings_in(tmp_path, epochs=1, task=replace(TASK, unit="event")))
+    run.make("train")
+    units = run.stages["train"].units(["test"])
+    assert units["unit_id"].str.contains("#").all()
+    assert units["start_s"].notna().all()
+    metrics = json.loads((run.stages["train"].folder / "metrics.json").read_text())
+    assert metrics["test"]["n_units"] == len(units) > metrics["test"]["n_recordings"]

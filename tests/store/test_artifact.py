@@ -63,8 +63,6 @@ def test_an_error_leaves_partial_work_for_the_next_attempt(tmp_path):
         (partial / "half.txt").write_text("half")
         raise RuntimeError("boom")
     assert not artifact.is_finished
-    with pytest.raises(FileNotFoundError, match=r"run scripts/features\.py"):
-        artifact.require()
     with artifact.building() as partial:
         assert (partial / "half.txt").read_text() == "half"
 

@@ -1,10 +1,12 @@
-"""Tables of recordings and of the events in them, and the rules that both must keep."""
+"""Manifests: tables of recordings and of their events, and the rules that both must keep."""
 
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
+
+from respcam.errors import Refused
 
 RECORDING_COLUMNS = (
     "recording_id",
@@ -16,11 +18,11 @@ RECORDING_COLUMNS = (
     "label",
     "split",
 )
-STRATA = ("device", "sample_rate_hz")  # what figures can be told apart by
+RECORDING_STRATA = ("device", "sample_rate_hz")  # columns that metrics are also reported by
 OPTIONAL_COLUMNS = ("device", "site", "age_years", "sex", "diagnosis")
 EVENT_COLUMNS = ("recording_id", "start_s", "end_s", "label")
 
-#: column -> (pattern that a value must match, what is expected in words). Blank means "not known".
+#: column -> (pattern that a value must match, what is expected in words). Blank means that the value is unknown.
 COLUMN_RULES: Mapping[str, tuple[str, str]] = {
     "recording_id": (r"[\w.&+-][\w .&+-]*", "letters, digits, '_', '.', '-', '+', '&' or inner spaces"),
     "sha256": (r"([0-9a-f]{64})?", "64 lower-case hex digits, or blank where it is not known"),
@@ -40,21 +42,28 @@ def read_recordings(path: Path, labels: Collection[str] | None = None) -> pd.Dat
     Parameters
     ----------
     path : Path
-        CSV (UTF-8) with at least `RECORDING_COLUMNS`; blank cells mean "not known".
+        CSV (UTF-8) with at least `RECORDING_COLUMNS`; a blank cell means that the value is unknown.
     labels : collection of str, optional
         The closed set that every label that is not blank must belong to.
 
     Returns
     -------
     DataFrame
-        One row per recording, all columns text, blank where not known.
+        One row per recording, all columns text, blank where unknown.
 
     Raises
     ------
-    ValueError
-        If a rule is broken: the first row that breaks it, the value and what is expected.
-    FileNotFoundError
-        If the file is absent.
+    Refused
+        If the file is absent, or a rule is broken: the first row that breaks it, the value and what is expected.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "recordings.csv"
+    >>> row = {"recording_id": "ann_1", "path": "ann/1.wav", "patient_id": "ann", "label": "wheeze", "split": "train"}
+    >>> pd.DataFrame([row], columns=RECORDING_COLUMNS).to_csv(path, index=False)
+    >>> read_recordings(path, ["normal", "wheeze"]).loc[0, ["patient_id", "label"]].tolist()
+    ['ann', 'wheeze']
     """
     table = _read(path)
     check_recordings(table, path.name, labels)
@@ -80,8 +89,17 @@ def read_events(path: Path, recordings: pd.DataFrame, labels: Collection[str] | 
 
     Raises
     ------
-    ValueError
-        If a rule is broken: the first row that breaks it, the value and what is expected.
+    Refused
+        If the file is absent, or a rule is broken: the first row that breaks it, the value and what is expected.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "events.csv"
+    >>> row = {"recording_id": "ann_1", "start_s": 0.5, "end_s": 1.25, "label": "wheeze"}
+    >>> pd.DataFrame([row]).to_csv(path, index=False)
+    >>> float(read_events(path, pd.DataFrame({"recording_id": ["ann_1"]})).loc[0, "end_s"])
+    1.25
     """
     table = _read(path)
     check_events(table, recordings, path.name, labels)
@@ -90,12 +108,12 @@ def read_events(path: Path, recordings: pd.DataFrame, labels: Collection[str] | 
 
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such manifest; name a CSV file or build one with make_manifest.py")
+        raise Refused(f"{path}: no such manifest; name a CSV file or build one with scripts/manifest.py")
     return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
 
 
 def check_recordings(table: pd.DataFrame, source: str, labels: Collection[str] | None = None) -> None:
-    """Hold a table of recordings against its rules.
+    """Check that a table of recordings keeps its rules.
 
     Rules: the columns of `RECORDING_COLUMNS`; values as `COLUMN_RULES` say; unique ids and paths,
     sorted by id; relative paths that stay inside the root; labels from the closed set.
@@ -110,8 +128,15 @@ def check_recordings(table: pd.DataFrame, source: str, labels: Collection[str] |
 
     Raises
     ------
-    ValueError
+    Refused
         On the first rule that is broken.
+
+    Examples
+    --------
+    >>> check_recordings(pd.DataFrame({"recording_id": ["ann_1"]}), "mine.csv")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    respcam.errors.Refused: mine.csv: no column path, sha256, ...
     """
     _check_columns(table, RECORDING_COLUMNS, source)
     _check_values(table, source)
@@ -136,15 +161,34 @@ def _stays_inside(path: str) -> bool:
 def check_events(
     table: pd.DataFrame, recordings: pd.DataFrame, source: str, labels: Collection[str] | None = None
 ) -> None:
-    """Hold a table of events against its rules.
+    """Check that a table of events keeps its rules.
 
     Rules: the columns of `EVENT_COLUMNS`; times in s with ``end_s`` after ``start_s``; a recording
     that exists; labels from the closed set, never blank.
 
+    Parameters
+    ----------
+    table : DataFrame
+        Text columns.
+    recordings : DataFrame
+        The recordings that events may refer to.
+    source : str
+        Name of the file, for the message.
+    labels : collection of str, optional
+
     Raises
     ------
-    ValueError
+    Refused
         On the first rule that is broken.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"recording_id": ["ann_1"]})
+    >>> row = {"recording_id": "ann_1", "start_s": "1.5", "end_s": "1.25", "label": "wheeze"}
+    >>> check_events(pd.DataFrame([row]), recordings, "mine_events.csv")
+    Traceback (most recent call last):
+        ...
+    respcam.errors.Refused: mine_events.csv row 2: end_s is '1.25'; expected a time after start_s
     """
     _check_columns(table, EVENT_COLUMNS, source)
     _check_values(table, source)
@@ -160,9 +204,9 @@ def check_events(
 def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], source: str) -> None:
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise ValueError(f"{source}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+        raise Refused(f"{source}: no column {', '.join(missing)}; expected {', '.join(columns)}")
     if table.empty:
-        raise ValueError(f"{source}: has no rows")
+        raise Refused(f"{source}: has no rows")
 
 
 def _check_values(table: pd.DataFrame, source: str) -> None:
@@ -185,7 +229,7 @@ def _fail(table: pd.DataFrame, source: str, column: str, wrong: pd.Series, expec
     n_wrong = int(wrong.sum())
     more = f" (and {n_wrong - 1} more rows)" if n_wrong > 1 else ""
     value = table[column].iloc[row]
-    raise ValueError(f"{source} row {row + 2}: {column} is {value!r}; expected {expected}{more}")
+    raise Refused(f"{source} row {row + 2}: {column} is {value!r}; expected {expected}{more}")
 
 
 def shared_patients(recordings: pd.DataFrame, same_patient_parts: Collection[str] = ()) -> list[str]:
@@ -201,6 +245,11 @@ def shared_patients(recordings: pd.DataFrame, same_patient_parts: Collection[str
     -------
     list of str
         Patient ids, sorted.
+
+    Examples
+    --------
+    >>> shared_patients(pd.DataFrame({"patient_id": ["ann", "ann", "bob"], "split": ["train", "test", "test"]}))
+    ['ann']
     """
     independent = recordings[~recordings["split"].isin(list(same_patient_parts))]
     n_parts = independent.groupby("patient_id")["split"].nunique()
@@ -223,28 +272,63 @@ def check_patients_apart(
     same_patient_parts : collection of str
         Parts that are published as sharing their patients with train.
     known_shared : collection of str
-        Patients that the published split itself has on both sides.
+        Patients that the published split itself has in two parts.
 
     Raises
     ------
-    ValueError
+    Refused
         With the ids of the patients concerned.
+
+    Examples
+    --------
+    >>> recordings = pd.DataFrame({"patient_id": ["ann", "ann"], "split": ["train", "test"]})
+    >>> check_patients_apart(recordings, "mine.csv", known_shared=["ann"])
     """
-    found = sorted(set(shared_patients(recordings, same_patient_parts)) - set(known_shared))
-    if found:
-        raise ValueError(
-            f"{source}: patient {named(found)} in more than one part of split; "
+    undeclared = sorted(set(shared_patients(recordings, same_patient_parts)) - set(known_shared))
+    if undeclared:
+        raise Refused(
+            f"{source}: patient {named(undeclared)} in more than one part of split; "
             "move all recordings of a patient to one part"
         )
 
 
 def named(items: Collection[str], limit: int = 5) -> str:
-    """Name the first few items and count the rest: ``a, b, c and 4 more``."""
+    """Name the first few items and count the rest.
+
+    Parameters
+    ----------
+    items : collection of str
+    limit : int
+        Number of items that are named.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> named("abcdefg", limit=3)
+    'a, b, c and 4 more'
+    """
     shown = list(items)[:limit]
     rest = len(items) - len(shown)
     return ", ".join(shown) + (f" and {rest} more" if rest else "")
 
 
 def safe_id(text: str) -> str:
-    """Turn any text into a legal ``recording_id`` (runs of other characters become ``_``)."""
+    """Turn any text into a legal ``recording_id``: a run of characters that are not legal becomes ``_``.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> safe_id("a b/c?.wav")
+    'a_b_c_.wav'
+    """
     return re.sub(r"[^\w.&+-]+", "_", text).strip("_")

@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
+
+from respcam.errors import Refused
 
 PAD_RULES = ("repeat", "floor", "none")
 
@@ -20,6 +23,11 @@ class PatchSettings:
     pad : str
         What a unit shorter than a patch becomes: ``repeat`` plays it again from its start until
         the patch is full, ``floor`` appends frames of digital silence, ``none`` drops the unit.
+
+    Raises
+    ------
+    Refused
+        If a value is out of its range.
     """
 
     length_frames: int = 96
@@ -29,9 +37,9 @@ class PatchSettings:
     def __post_init__(self) -> None:
         for name in ("length_frames", "hop_frames"):
             if getattr(self, name) < 1:
-                raise ValueError(f"patches.{name} is {getattr(self, name)}; expected at least 1")
+                raise Refused(f"patches.{name} is {getattr(self, name)}; expected at least 1")
         if self.pad not in PAD_RULES:
-            raise ValueError(f"patches.pad is {self.pad!r}; expected one of {', '.join(PAD_RULES)}")
+            raise Refused(f"patches.pad is {self.pad!r}; expected one of {', '.join(PAD_RULES)}")
 
 
 def patch_starts(n_frames: int, settings: PatchSettings) -> np.ndarray:
@@ -46,6 +54,11 @@ def patch_starts(n_frames: int, settings: PatchSettings) -> np.ndarray:
     -------
     int64 [shape=(patch,)]
         ``[0]`` for a unit shorter than a patch that the rule pads; empty where it is dropped.
+
+    Examples
+    --------
+    >>> patch_starts(150, PatchSettings()).tolist()
+    [0, 48, 54]
     """
     if n_frames < settings.length_frames:
         n_patches = 0 if settings.pad == "none" or n_frames == 0 else 1
@@ -74,6 +87,11 @@ def padded(frames: np.ndarray, settings: PatchSettings, floor: float) -> np.ndar
     ------
     ValueError
         If there is no frame to repeat.
+
+    Examples
+    --------
+    >>> padded(np.zeros((50, 64), np.float32), PatchSettings(), floor=-4.6).shape
+    (96, 64)
     """
     n_missing = settings.length_frames - len(frames)
     if n_missing <= 0:
@@ -98,5 +116,55 @@ def cut(frames: np.ndarray, starts: np.ndarray, length_frames: int) -> np.ndarra
     Returns
     -------
     float32 [shape=(patch, band, frame)]
+
+    Examples
+    --------
+    >>> cut(np.zeros((150, 64), np.float32), np.array([0, 48, 54]), 96).shape
+    (3, 64, 96)
     """
     return np.lib.stride_tricks.sliding_window_view(frames, length_frames, axis=0)[starts]
+
+
+def patch_table(units: pd.DataFrame, settings: PatchSettings) -> pd.DataFrame:
+    """List the patches of units, in their order.
+
+    Parameters
+    ----------
+    units : DataFrame
+        ``unit_id, recording_id, patient_id, part, target, first_frame, n_frames``.
+    settings : PatchSettings
+
+    Returns
+    -------
+    DataFrame
+        ``patch, part, unit_id, recording_id, patient_id, start_frame`` (in the recording), ``unit``
+        (row of the unit), ``target``.
+    """
+    starts = [patch_starts(n, settings) for n in units["n_frames"]]
+    unit = np.repeat(np.arange(len(units)), [len(of_unit) for of_unit in starts])
+    rows = units.iloc[unit].reset_index(drop=True)
+    return pd.DataFrame(
+        {
+            "patch": np.arange(len(rows)),
+            "part": rows["part"],
+            "unit_id": rows["unit_id"],
+            "recording_id": rows["recording_id"],
+            "patient_id": rows["patient_id"],
+            "start_frame": rows["first_frame"] + np.concatenate(starts),
+            "unit": unit,
+            "target": rows["target"],
+        }
+    )
+
+
+def starts_in_unit(table: pd.DataFrame, units: pd.DataFrame) -> np.ndarray:
+    """First frame of each patch, counted from the first frame of its unit: int64 [shape=(patch,)].
+
+    Parameters
+    ----------
+    table : DataFrame
+        Some rows of `patch_table`.
+    units : DataFrame
+        What the table was made from.
+    """
+    return table["start_frame"].to_numpy() - units["first_frame"].to_numpy()[table["unit"].to_numpy()]

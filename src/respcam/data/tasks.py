@@ -1,4 +1,4 @@
-"""What is told apart: labels become classes, per recording or per event."""
+"""Classification tasks: labels to classes, per recording or per event."""
 
 from dataclasses import dataclass, field
 
@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from respcam.data.manifest import named
+from respcam.errors import Refused
 
 UNITS = ("recording", "event")
 SCORES = ("icbhi", "sprsound")
@@ -19,7 +20,7 @@ class Task:
     ----------
     name : str
     unit : str
-        What gets one score: recording or event.
+        What gets a score: recording or event.
     column : str
         Column of the manifest that holds the label of a recording (label or diagnosis).
     classes : dict of class name to list of labels, optional
@@ -31,6 +32,11 @@ class Task:
         sensitivity, specificity and score are not defined.
     score : str
         icbhi: (SE + SP) / 2. sprsound: mean of that and of 2 SE SP / (SE + SP).
+
+    Raises
+    ------
+    Refused
+        If a value is out of its range, or a label belongs to two classes.
     """
 
     name: str
@@ -43,23 +49,23 @@ class Task:
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
-            raise ValueError(f"task.unit is {self.unit!r}; expected one of {', '.join(UNITS)}")
+            raise Refused(f"task.unit is {self.unit!r}; expected one of {', '.join(UNITS)}")
         if self.score not in SCORES:
-            raise ValueError(f"task.score is {self.score!r}; expected one of {', '.join(SCORES)}")
+            raise Refused(f"task.score is {self.score!r}; expected one of {', '.join(SCORES)}")
         if self.classes is None:
             return
         if len(self.classes) < 2:
-            raise ValueError(f"task.classes names {len(self.classes)} class; expected at least 2")
+            raise Refused(f"task.classes names {len(self.classes)} class; expected at least 2")
         if self.normal is not None and self.normal not in self.classes:
-            raise ValueError(f"task.normal is {self.normal!r}; expected one of {', '.join(self.classes)}")
-        labels = [label for own in self.classes.values() for label in own] + self.drop
+            raise Refused(f"task.normal is {self.normal!r}; expected one of {', '.join(self.classes)}")
+        labels = [label for class_labels in self.classes.values() for label in class_labels] + self.drop
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
-            raise ValueError(f"task.classes: label {named(twice)} stands in two places; expected one")
+            raise Refused(f"task.classes: label {named(twice)} stands in two places; expected one")
 
 
 def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) -> tuple[pd.DataFrame, list[str]]:
-    """List what is classified, with its class.
+    """List the units of a task, with their class.
 
     Parameters
     ----------
@@ -79,20 +85,28 @@ def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) 
 
     Raises
     ------
-    ValueError
+    Refused
         If a label belongs to no class, or the task needs events and there are none.
+
+    Examples
+    --------
+    >>> row = {"recording_id": "ann_1", "patient_id": "ann", "split": "train", "label": "wheeze"}
+    >>> task = Task("adventitious", classes={"normal": ["normal"], "adventitious": ["wheeze", "crackle"]})
+    >>> units, class_names = units_of(task, pd.DataFrame([row]), None)
+    >>> class_names[units.loc[0, "target"]]
+    'adventitious'
     """
     if task.unit == "recording":
         if task.column not in recordings:
-            raise ValueError(f"task {task.name}: the manifest has no column {task.column!r}")
+            raise Refused(f"task {task.name}: the manifest has no column {task.column!r}")
         units = recordings.assign(
             unit_id=recordings["recording_id"], start_s=np.nan, end_s=np.nan, label=recordings[task.column]
         )
     else:
         if events is None:
-            raise ValueError(
+            raise Refused(
                 f"task {task.name} is about events, and this data set has none; set dataset.events to a CSV of "
-                "events (scripts/make_manifest.py builds one)"
+                "events (scripts/manifest.py builds one)"
             )
         units = events.merge(recordings.drop(columns="label"), on="recording_id", validate="many_to_one")
         units = units.sort_values(["recording_id", "start_s", "end_s"], kind="stable")
@@ -100,10 +114,10 @@ def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) 
         units["unit_id"] = units["recording_id"] + "#" + number.astype(str)
     units = units[(units["label"] != "") & ~units["label"].isin(task.drop)]
     classes = task.classes or {label: [label] for label in sorted(set(units["label"]))}
-    index_of = {label: index for index, own in enumerate(classes.values()) for label in own}
+    index_of = {label: index for index, labels in enumerate(classes.values()) for label in labels}
     unknown = sorted(set(units["label"]) - set(index_of))
     if unknown:
-        raise ValueError(
+        raise Refused(
             f"task {task.name}: label {named(unknown)} belongs to no class; add it to task.classes or task.drop"
         )
     columns = ["unit_id", "recording_id", "patient_id", "split", "start_s", "end_s", "label"]

@@ -1,205 +1,505 @@
-"""Confounds of one evaluated part: metadata alone, strata, blank and telling bands."""
+"""Confounds of an evaluated part: metadata alone, strata, and bands that are blank or differ between devices."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from respcam.data.splits import TRAIN
-from respcam.evidence import audit
-from respcam.metrics import Interval
-from respcam.stages.dataset import Source
-from respcam.stages.explain import chosen_units
-from respcam.stages.subject import Subject
-from respcam.store.artifact import Artifact
+from respcam.evidence.agreement import densest_group
+from respcam.evidence.faithfulness import interval_columns
+from respcam.evidence.verdict import Limits
+from respcam.heat.bands import GroupedBands
+from respcam.metrics import BootstrapSettings, Interval, auroc, interval, patient_weights
+from respcam.network.trained import TrainedModel
 
+CATEGORIES = ("device", "site", "sex")
+NUMBERS = ("age_years", "source_rate_hz", "duration_s", "level_db")
+STRATA = {"device": "device", "source_rate_hz": "source rate"}  # column: word
 PASSBAND = 0.95  # of half a source rate; above it the resampler's filter falls
+NOT_KNOWN = "not known"
 
 
-def look(
-    subject: Subject,
-    source: Source,
-    resample: Artifact,
-    explain: Artifact,
-    units: pd.DataFrame,
-    model: Interval,
-    top: dict[str, str],
-) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Look for what the model could have learnt instead.
+class CautionKind(StrEnum):
+    """What the model could have learnt instead of the sound."""
+
+    METADATA = "metadata"  # alone it tells the classes apart nearly as well
+    SHORTCUT = "shortcut"  # the model looks at bands that tell devices or rates apart
+    BLANK = "blank"  # the model looks at the log floor
+    BAND_LIMITED = "band_limited"  # the model looks at bands beyond what a source can hold
+
+
+@dataclass(frozen=True)
+class Caution:
+    """A warning about what the model could have learnt instead of the sound.
+
+    Attributes
+    ----------
+    kind : CautionKind
+    figures : mapping of str to plain data
+        The numbers and names that it rests on.
+    """
+
+    kind: CautionKind
+    figures: Mapping[str, Any]
+
+    @property
+    def sentence(self) -> str:
+        """The warning for a reader."""
+        return _caution_sentence(self)
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """The warning as plain data: ``kind, figures, sentence``."""
+        return {"kind": str(self.kind), "figures": dict(self.figures), "sentence": self.sentence}
+
+
+def _caution_sentence(caution: Caution) -> str:
+    figures = caution.figures
+    match caution.kind:
+        case CautionKind.METADATA:
+            scores = "; ".join(f"{row['fields']} {row['auroc']:.3f}" for row in figures["metadata"])
+            return (
+                f"metadata alone tells the classes apart nearly as well as the model (AUROC {scores}; model "
+                f"{figures['auroc']:.3f}): what the model heard may be the recording, not the patient"
+            )
+        case CautionKind.SHORTCUT:
+            word, views = STRATA[figures["field"]], figures["views"]
+            return (
+                f"shortcut: the {word} follows the class, its recordings differ in level at "
+                f"{', '.join(figures['hz'])} Hz, and {' and '.join(views)} "
+                f"point{'s' if len(views) == 1 else ''} there: the model may recognise the {word}"
+            )
+        case CautionKind.BLANK:
+            return (
+                f"blank: {figures['view']} points at {figures['hz']} Hz, where {figures['blank']:.0%} of the input "
+                f"of class {figures['class']} is log floor: what is seen there is the absence of sound"
+            )
+        case CautionKind.BAND_LIMITED:
+            return (
+                f"band-limited: {figures['view']} points at {figures['hz']} Hz, but {figures['n_limited']} of "
+                f"{figures['n_units']} {figures['unit']}s come from a source rate as low as "
+                f"{figures['lowest_rate_hz']:g} Hz, which ends there: what is seen may be the source rate"
+            )
+
+
+def metadata_of(recordings: pd.DataFrame, resampled: pd.DataFrame) -> pd.DataFrame:
+    """Gather what is stated about each recording beside its sound.
 
     Parameters
     ----------
-    subject : Subject
-    source : Source
-    resample, explain : Artifact
+    recordings : DataFrame
+        The manifest, text columns, blank where not known.
+    resampled : DataFrame
+        ``recording_id, source_rate_hz, source_samples, rms_db`` of the readable recordings.
+
+    Returns
+    -------
+    DataFrame
+        By recording_id, the columns of `CATEGORIES` and `NUMBERS` that differ between recordings;
+        level is the RMS in dB re full scale before any gain.
+    """
+    table = resampled.set_index("recording_id")
+    table = pd.DataFrame(
+        {
+            "source_rate_hz": table["source_rate_hz"].astype(float),
+            "duration_s": table["source_samples"] / table["source_rate_hz"],
+            "level_db": table["rms_db"].astype(float),
+        }
+    ).join(recordings.set_index("recording_id")[[c for c in (*CATEGORIES, "age_years") if c in recordings]])
+    for name in CATEGORIES:
+        if name in table:
+            table[name] = table[name].replace("", np.nan).astype("category")
+    if "age_years" in table:
+        table["age_years"] = pd.to_numeric(table["age_years"])
+    return table[[name for name in (*CATEGORIES, *NUMBERS) if name in table and table[name].nunique() > 1]]
+
+
+def metadata_scores(
+    train: pd.DataFrame, target: np.ndarray, test: pd.DataFrame, n_classes: int, seed: int
+) -> np.ndarray:
+    """Classify from metadata alone.
+
+    Gradient-boosted trees: they take categories and blanks as they are and find thresholds such as
+    an age.
+
+    Parameters
+    ----------
+    train, test : DataFrame
+        A row per unit, columns as `metadata_of`.
+    target : int [shape=(train unit,)]
+    n_classes : int
+    seed : int
+
+    Returns
+    -------
+    float64 [shape=(test unit, class)]
+        Probabilities.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier  # takes seconds to import
+
+    trees = HistGradientBoostingClassifier(
+        categorical_features="from_dtype",
+        max_iter=60,
+        max_leaf_nodes=8,
+        min_samples_leaf=max(2, min(20, len(train) // 10)),
+        early_stopping=False,
+        class_weight="balanced",
+        random_state=seed,
+    ).fit(train, target)
+    probability = np.zeros((len(test), n_classes))
+    probability[:, trees.classes_] = trees.predict_proba(test)
+    return probability
+
+
+@dataclass(frozen=True)
+class MetadataScore:
+    """AUROC of a classifier that reads metadata alone.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        Columns of the metadata that it reads.
+    auroc : Interval
+    """
+
+    fields: tuple[str, ...]
+    auroc: Interval
+
+
+def metadata_baseline(
+    metadata: pd.DataFrame,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    n_classes: int,
+    bootstrap: BootstrapSettings,
+    seed: int = 0,
+) -> list[MetadataScore]:
+    """Score each piece of metadata alone, and all together, on the model's training and test units.
+
+    Parameters
+    ----------
+    metadata : DataFrame
+        By recording_id.
+    train, test : DataFrame
+        Units: ``recording_id, patient_id, target``.
+    n_classes : int
+    bootstrap : BootstrapSettings
+    seed : int
+
+    Returns
+    -------
+    list of MetadataScore
+        First of all fields, then of single fields, best first. Empty where no field differs.
+    """
+    train_fields, test_fields = (metadata.reindex(units["recording_id"]) for units in (train, test))
+    fields = [name for name in metadata if train_fields[name].nunique() > 1]
+    sets = [fields, *([name] for name in fields)] if len(fields) > 1 else [fields] if fields else []
+    scores = []
+    for names in sets:
+        probability = metadata_scores(
+            train_fields[names], train["target"].to_numpy(), test_fields[names], n_classes, seed
+        )
+        scores.append(MetadataScore(tuple(names), auroc_interval(test, probability, bootstrap)))
+    areas = pd.Series([score.auroc.value for score in scores], dtype=float)
+    return [scores[place] for place in (*areas.index[:1], *areas[1:].sort_values(ascending=False).index)]
+
+
+def metadata_table(scores: Sequence[MetadataScore]) -> pd.DataFrame:
+    """Tabulate what metadata alone reaches: ``fields, auroc, auroc_low, auroc_high``."""
+    rows = [{"fields": ", ".join(score.fields), **interval_columns("auroc", score.auroc)} for score in scores]
+    return pd.DataFrame(rows, columns=["fields", "auroc", "auroc_low", "auroc_high"])
+
+
+def auroc_interval(units: pd.DataFrame, probability: np.ndarray, bootstrap: BootstrapSettings) -> Interval:
+    """AUROC of units with its 95 % interval over patients (``target, patient_id``)."""
+    target = units["target"].to_numpy()
+    weights = patient_weights(units["patient_id"].to_numpy(), bootstrap)
+    return interval(float(auroc(target, probability)), auroc(target, probability, weights))
+
+
+def comes_close(baseline: Interval, model: Interval, closeness: float) -> bool:
+    """Whether a baseline is surely above chance and reaches a share of the model's lead over chance.
+
+    Parameters
+    ----------
+    baseline, model : Interval
+        AUROC.
+    closeness : float
+        Share of ``model - 0.5``.
+    """
+    if baseline.value is None or baseline.low is None or model.value is None:
+        return False
+    return baseline.low > 0.5 and baseline.value - 0.5 >= closeness * (model.value - 0.5)
+
+
+def group_levels(frames: np.ndarray, group: np.ndarray, n_groups: int, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean log-mel of each group of bands, and how much of it is blank.
+
+    Parameters
+    ----------
+    frames : float32 [shape=(frame, band)]
+    group : int64 [shape=(band,)]
+        Group of each band; -1 belongs to none.
+    n_groups : int
+    floor : float
+        Log-mel of digital silence, ``log(offset)``. A cell is blank where the mel magnitude is
+        below the offset: ``log-mel < floor + log 2``.
+
+    Returns
+    -------
+    level, blank : float64 [shape=(group,)]
+        NaN for a group without a band.
+    """
+    members = (group[:, None] == np.arange(n_groups)).astype(float)
+    with np.errstate(invalid="ignore"):
+        members /= members.sum(axis=0)
+    is_blank = (frames < floor + np.log(2)).mean(axis=0, dtype=np.float64)
+    return frames.mean(axis=0, dtype=np.float64) @ members, is_blank @ members
+
+
+def unit_levels(frames: Iterable[np.ndarray], bands: GroupedBands, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    """Mean log-mel and blank share of units in each group that the model is fed.
+
+    Parameters
+    ----------
+    frames : iterable of float32 [shape=(frame, band)]
+        All bands of the front end, of one unit after another.
+    bands : GroupedBands
+    floor : float
+        Log-mel of silence.
+
+    Returns
+    -------
+    level, blank : float64 [shape=(unit, present group)]
+    """
+    group = np.full(len(bands.is_fed), -1)
+    group[bands.is_fed] = bands.group
+    levels = [group_levels(np.asarray(of_unit), group, len(bands.groups), floor) for of_unit in frames]
+    level, blank = (np.stack(values)[:, bands.present] for values in zip(*levels, strict=True))
+    return level, blank
+
+
+def heat_per_unit(per_band: np.ndarray, unit_id: np.ndarray, bands: GroupedBands) -> pd.DataFrame:
+    """Add up the heat of the patches of each unit.
+
+    Parameters
+    ----------
+    per_band : float [shape=(patch, fed band)]
+    unit_id : str [shape=(patch,)]
+    bands : GroupedBands
+
+    Returns
+    -------
+    DataFrame
+        float64, by unit_id, a column for each group that the model is fed.
+    """
+    return pd.DataFrame(bands.per_group(per_band.astype(np.float64))).groupby(unit_id).sum()
+
+
+def distinguishing_groups(level: np.ndarray, stratum: Sequence[str], min_auroc: float = 0.9) -> np.ndarray:
+    """Mark the groups of bands by whose level strata such as devices can be told apart.
+
+    Parameters
+    ----------
+    level : float64 [shape=(unit, group)]
+        Mean log-mel of each unit.
+    stratum : sequence of str [shape=(unit,)]
+    min_auroc : float
+        Of a stratum against the rest, whichever way round.
+
+    Returns
+    -------
+    bool [shape=(group,)]
+        Where that area is reached and the mean level differs by at least half of what it differs by
+        in the group with the largest difference.
+    """
+    names = np.asarray(stratum)
+    area = np.full(level.shape[1], 0.5)
+    for name in np.unique(names):
+        is_stratum = (names == name).astype(int)
+        if is_stratum.all():
+            continue
+        areas = [float(auroc(is_stratum, np.stack([-column, column], axis=1))) for column in level.T]
+        area = np.maximum(area, np.maximum(areas, 1 - np.array(areas)))
+    gap = np.ptp([level[names == name].mean(axis=0) for name in np.unique(names)], axis=0)
+    return (area >= min_auroc) & (gap >= gap.max() / 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluatedPart:
+    """An evaluated part, and what the model does on it.
+
+    Attributes
+    ----------
     units : DataFrame
-        Of one evaluated part.
-    model : Interval
-        The model's AUROC on it.
-    top : dict
-        ``occlusion`` and ``heat``: the group of Hz that costs most and the densest one.
+        Of the part: ``unit_id, recording_id, patient_id, target``.
+    train : DataFrame
+        Of the train part: ``recording_id, patient_id, target``.
+    metadata : DataFrame
+        By recording_id (`metadata_of`).
+    source_rate_hz : Series
+        By recording_id.
+    predictions : DataFrame
+        ``unit_id`` and ``p_...`` of each class; further rows are ignored.
+    heat : DataFrame
+        `heat_per_unit`; further rows are ignored.
+    level, blank : float64 [shape=(unit, present group)]
+        `unit_levels`.
+    auroc : Interval
+        Of the model.
+    top : mapping of str to str
+        Views of where the model looks, occlusion and heat, and the group of Hz that each points at.
+    unit : str
+        What a unit is: recording or event.
+    """
+
+    units: pd.DataFrame
+    train: pd.DataFrame
+    metadata: pd.DataFrame
+    source_rate_hz: pd.Series
+    predictions: pd.DataFrame
+    heat: pd.DataFrame
+    level: np.ndarray
+    blank: np.ndarray
+    auroc: Interval
+    top: Mapping[str, str]
+    unit: str = "recording"
+
+
+def look(
+    part: EvaluatedPart, model: TrainedModel, bands: GroupedBands, limits: Limits, bootstrap: BootstrapSettings
+) -> tuple[dict[str, pd.DataFrame], list[Caution]]:
+    """Look for what the model could have learnt instead of the sound.
+
+    Parameters
+    ----------
+    part : EvaluatedPart
+    model : TrainedModel
+        Its class names, and which of them are judged.
+    bands : GroupedBands
+    limits : Limits
+    bootstrap : BootstrapSettings
 
     Returns
     -------
     tables : dict of str to DataFrame
-        ``metadata, strata, blank``.
-    warnings : list of str
+        ``metadata`` (`metadata_table`), ``strata`` (`strata_table`) and ``blank`` (`blank_table`).
+    cautions : list of Caution
     """
-    resampled = pd.read_csv(resample.require() / "recordings.csv", dtype={"recording_id": str})
-    metadata = audit.metadata_of(source.recordings, resampled)
-    train = chosen_units(subject.train.folder, [TRAIN])
-    alone = audit.metadata_baseline(metadata, train, units, len(subject.class_names), subject.bootstrap)
-    level, blank = _levels(units, subject)
-    strata = _strata(metadata, units, explain, subject)
-    blank_table = _blank_table(blank, units, subject)
-    warnings = [
-        *_metadata_warnings(alone, model, subject),
-        *_band_warnings(metadata, units, level, top, alone, model, subject),
-        *_blank_warnings(blank_table, resampled.set_index("recording_id")["source_rate_hz"], units, top, subject),
+    scores = metadata_baseline(part.metadata, part.train, part.units, len(model.class_names), bootstrap)
+    close = [score for score in scores if comes_close(score.auroc, part.auroc, limits.closeness)]
+    blank = blank_table(part, model.class_names, bands)
+    judged = [model.class_names[k] for k in model.judged_classes]
+    cautions = [
+        *_metadata_cautions(close, part.auroc),
+        *_shortcut_cautions(close, part, bands),
+        *_view_cautions(blank[blank["class"].isin(judged)], part, bands, limits),
     ]
-    return {"metadata": alone, "strata": strata, "blank": blank_table}, warnings
+    tables = {
+        "metadata": metadata_table(scores),
+        "strata": strata_table(part, model, bands, bootstrap),
+        "blank": blank,
+    }
+    return tables, cautions
 
 
-def _levels(units: pd.DataFrame, subject: Subject) -> tuple[np.ndarray, np.ndarray]:
-    """Mean log-mel and blank share of each unit in each present group: float64 [shape=(unit, group)]."""
-    group = np.full(len(subject.kept), -1)
-    group[subject.kept] = subject.group
-    found = [
-        audit.group_levels(
-            np.asarray(subject.store.frames(*span)), group, len(subject.groups), subject.store.settings.floor
-        )
-        for span in units[["recording_id", "first_frame", "n_frames"]].itertuples(index=False)
-    ]
-    level, blank = (np.stack(each)[:, subject.present] for each in zip(*found, strict=True))
-    return level, blank
-
-
-def _metadata_warnings(alone: pd.DataFrame, model: Interval, subject: Subject) -> list[str]:
-    closeness = subject.settings.limits.closeness
-    rows = [row for row in alone.to_dict("records") if audit.comes_close(_interval(row), model, closeness)]
-    if not rows:
+def _metadata_cautions(close: Sequence[MetadataScore], model: Interval) -> list[Caution]:
+    """Name the fields that come close alone, or else all of them together."""
+    if not close:
         return []
-    singles = [row for row in rows if "," not in row["fields"]]
-    named = singles or rows
-    fields = "; ".join(f"{row['fields']} {row['auroc']:.3f}" for row in named)
-    return [
-        f"metadata alone tells the classes apart nearly as well as the model (AUROC {fields}; model "
-        f"{model.value:.3f}): what the model heard may be the recording, not the patient"
-    ]
+    singles = [score for score in close if len(score.fields) == 1]
+    rows = [{"fields": ", ".join(score.fields), "auroc": score.auroc.value} for score in singles or close]
+    return [Caution(CautionKind.METADATA, {"metadata": rows, "auroc": model.value})]
 
 
-def _interval(row: dict[str, Any]) -> Interval:
-    return Interval(*(None if pd.isna(row[name]) else float(row[name]) for name in
-                      ("auroc", "auroc_low", "auroc_high")))  # fmt: skip
-
-
-def _band_warnings(
-    metadata: pd.DataFrame,
-    units: pd.DataFrame,
-    level: np.ndarray,
-    top: dict[str, str],
-    alone: pd.DataFrame,
-    model: Interval,
-    subject: Subject,
-) -> list[str]:
+def _shortcut_cautions(close: Sequence[MetadataScore], part: EvaluatedPart, bands: GroupedBands) -> list[Caution]:
     """Name the bands that tell devices or rates apart, where the class follows these and the model looks there."""
-    warnings = []
-    names = np.array(subject.names)
-    for row in alone.to_dict("records"):
-        name = row["fields"]
-        if name not in audit.STRATA or not audit.comes_close(
-            _interval(row), model, subject.settings.limits.closeness
-        ):
+    cautions = []
+    for field in (score.fields[0] for score in close if len(score.fields) == 1):
+        if field not in STRATA:
             continue
-        stratum = metadata[name].reindex(units["recording_id"]).astype(str).to_numpy()
-        is_telling = audit.telling_groups(level, stratum)
-        seen = [how for how, hz in top.items()
-                if hz in names[is_telling]]  # fmt: skip
-        word = name.replace("_", " ").removesuffix(" hz")
-        if seen:
-            warnings.append(
-                f"shortcut: the {word} follows the class, its recordings differ in level at "
-                f"{', '.join(names[is_telling])} Hz, and {' and '.join(seen)} "
-                f"point{'s' if len(seen) == 1 else ''} there: the model may recognise the {word}"
-            )
-    return warnings
+        stratum = part.metadata[field].reindex(part.units["recording_id"]).astype(str).to_numpy()
+        names = np.array(bands.names)[distinguishing_groups(part.level, stratum)].tolist()
+        views = [view for view, hz in part.top.items() if hz in names]
+        if views:
+            cautions.append(Caution(CautionKind.SHORTCUT, {"field": field, "hz": names, "views": views}))
+    return cautions
 
 
-def _strata(metadata: pd.DataFrame, units: pd.DataFrame, explain: Artifact, subject: Subject) -> pd.DataFrame:
-    """Classes, AUROC and heat of each device and each source rate."""
-    text = {"unit_id": str, "recording_id": str, "patient_id": str}
-    predictions = pd.read_csv(subject.train.folder / "predictions.csv", dtype=text).set_index("unit_id")
-    heat = _heat_per_unit(explain, subject)
+def _view_cautions(blank: pd.DataFrame, part: EvaluatedPart, bands: GroupedBands, limits: Limits) -> list[Caution]:
+    """Say where the model looks at the log floor, or beyond what a source can hold."""
+    upper_hz = dict(zip(bands.groups.names, bands.groups.edges_hz[1:], strict=True))
+    rate_hz = part.source_rate_hz.reindex(part.units["recording_id"])
+    cautions = []
+    for view, hz in part.top.items():
+        rows = blank[blank["hz"] == hz]
+        if rows["blank"].max() >= limits.max_blank:  # false where the part holds no judged class
+            worst = rows.loc[rows["blank"].idxmax()]
+            figures = {"view": view, "hz": hz, "blank": float(worst["blank"]), "class": worst["class"]}
+            cautions.append(Caution(CautionKind.BLANK, figures))
+        is_limited = rate_hz / 2 * PASSBAND < upper_hz[hz]
+        if is_limited.any():
+            figures = {
+                "view": view,
+                "hz": hz,
+                "n_limited": int(is_limited.sum()),
+                "n_units": len(part.units),
+                "unit": part.unit,
+                "lowest_rate_hz": float(rate_hz[is_limited].min()),
+            }
+            cautions.append(Caution(CautionKind.BAND_LIMITED, figures))
+    return cautions
+
+
+def strata_table(
+    part: EvaluatedPart, model: TrainedModel, bands: GroupedBands, bootstrap: BootstrapSettings
+) -> pd.DataFrame:
+    """Tabulate classes, AUROC and heat of each device and each source rate.
+
+    Returns
+    -------
+    DataFrame
+        ``field, value, n_units, n_patients, classes, auroc, auroc_low, auroc_high, densest_hz`` (of the
+        judged classes; blank without heat).
+    """
+    predictions = part.predictions.set_index("unit_id")[[f"p_{name}" for name in model.class_names]]
     rows = []
-    for name in audit.STRATA:
-        if name not in metadata:
+    for field in STRATA:
+        if field not in part.metadata:
             continue
-        values = metadata[name].reindex(units["recording_id"]).to_numpy()
-        for value in sorted({str(value) for value in values}):
-            own = units[values.astype(str) == value]
-            scores = predictions.loc[own["unit_id"], [f"p_{k}" for k in subject.class_names]].to_numpy()
-            area = audit.auroc_interval(own, scores, subject.bootstrap)
-            judged = own[own["target"].isin(subject.counted)]["unit_id"]
-            profile = heat.reindex(judged).fillna(0).to_numpy().sum(axis=0)
-            counts = np.bincount(own["target"], minlength=len(subject.class_names))
+        values = part.metadata[field].reindex(part.units["recording_id"]).to_numpy()
+        is_missing, texts = pd.isna(values), values.astype(str)
+        for text in sorted(set(texts.tolist())):
+            is_in = texts == text
+            units = part.units[is_in]
+            area = auroc_interval(units, predictions.loc[units["unit_id"]].to_numpy(), bootstrap)
+            judged = units[units["target"].isin(model.judged_classes)]["unit_id"]
+            profile = part.heat.reindex(judged).fillna(0).to_numpy().sum(axis=0)
+            counts = np.bincount(units["target"], minlength=len(model.class_names))
             rows.append(
                 {
-                    "field": name,
-                    "value": "not known" if value == "nan" else value,
-                    "n_units": len(own),
-                    "n_patients": own["patient_id"].nunique(),
-                    "classes": ", ".join(f"{n} {k}" for k, n in zip(subject.class_names, counts, strict=True)),
-                    "auroc": area.value,
-                    "auroc_low": area.low,
-                    "auroc_high": area.high,
-                    "densest_hz": subject.names[int((profile / subject.bands_per_group).argmax())]
-                    if profile.any()
-                    else "",
+                    "field": field,
+                    "value": NOT_KNOWN if is_missing[is_in].all() else text,
+                    "n_units": len(units),
+                    "n_patients": units["patient_id"].nunique(),
+                    "classes": ", ".join(f"{n} {name}" for name, n in zip(model.class_names, counts, strict=True)),
+                    **interval_columns("auroc", area),
+                    "densest_hz": densest_group(profile, bands) if profile.any() else "",
                 }
             )
     columns = ["field", "value", "n_units", "n_patients", "classes", "auroc", "auroc_low", "auroc_high", "densest_hz"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _heat_per_unit(explain: Artifact, subject: Subject) -> pd.DataFrame:
-    """Heat of each unit in each present group, as it was explained."""
-    index = pd.read_csv(explain.require() / "index.csv", dtype={"unit_id": str})
-    per_band = np.load(explain.folder / "heat-band.npy").astype(np.float64)
-    return pd.DataFrame(subject.per_group(per_band)).groupby(index["unit_id"].to_numpy()).sum()
-
-
-def _blank_table(blank: np.ndarray, units: pd.DataFrame, subject: Subject) -> pd.DataFrame:
-    """Share of each group's cells on the log floor, per class."""
-    target = units["target"].to_numpy()
+def blank_table(part: EvaluatedPart, class_names: Sequence[str], bands: GroupedBands) -> pd.DataFrame:
+    """Tabulate the share of each group's cells on the log floor, per class: ``hz, class, blank``."""
+    target = part.units["target"].to_numpy()
     rows = [
-        {"hz": hz, "class": subject.class_names[k], "blank": float(blank[target == k, place].mean())}
-        for place, hz in enumerate(subject.names)
+        {"hz": hz, "class": class_names[k], "blank": float(part.blank[target == k, place].mean())}
+        for place, hz in enumerate(bands.names)
         for k in sorted(set(target))
     ]
     return pd.DataFrame(rows)
-
-
-def _blank_warnings(
-    blank: pd.DataFrame, rate_hz: pd.Series, units: pd.DataFrame, top: dict[str, str], subject: Subject
-) -> list[str]:
-    """Say where the model looks at the log floor, or beyond what a source can hold."""
-    judged = [subject.class_names[k] for k in subject.counted]
-    upper_hz = dict(zip(subject.groups.names, subject.groups.edges_hz[1:], strict=True))
-    own_rate_hz = rate_hz.reindex(units["recording_id"])
-    warnings = []
-    for how, hz in top.items():
-        own = blank[(blank["hz"] == hz) & blank["class"].isin(judged)]
-        worst = own.loc[own["blank"].idxmax()]
-        if worst["blank"] >= subject.settings.limits.max_blank:
-            warnings.append(
-                f"blank: {how} points at {hz} Hz, where {worst['blank']:.0%} of the picture of class "
-                f"{worst['class']} is log floor: what is seen there is the absence of sound"
-            )
-        is_short = own_rate_hz / 2 * PASSBAND < upper_hz[hz]
-        if is_short.any():
-            warnings.append(
-                f"band-limited: {how} points at {hz} Hz, but {is_short.sum()} of {len(units)} "
-                f"{subject.trained.task.unit}s come from a source rate as low as {own_rate_hz[is_short].min():g} Hz, "
-                "which ends there: what is seen may be the source rate"
-            )
-    return warnings

@@ -1,18 +1,18 @@
-"""How far a heat profile over groups of bands agrees with what the model does."""
+"""Faithfulness of heat: how well the order of frequency groups by heat finds what the score rests on."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from torch import nn
 
 from respcam.metrics import Interval, interval
 
-STEPS = (1, 2, 3, 5, 8)  # groups taken away, or kept, along a deletion or insertion curve
+STEPS = (1, 2, 3, 5, 8)  # groups removed, or kept, along a deletion or insertion curve
 
 
 def resampled_mean(values: np.ndarray, weights: np.ndarray, strata: np.ndarray | None = None) -> np.ndarray:
-    """Mean over units for each row of weights; over strata first and then over these, where given.
+    """Mean over units for each row of weights; with strata, the mean of the means of the strata.
 
     Parameters
     ----------
@@ -31,20 +31,25 @@ def resampled_mean(values: np.ndarray, weights: np.ndarray, strata: np.ndarray |
     names = np.unique(strata)
     share = np.zeros(weights.shape)
     for name in names:
-        own = strata == name
+        is_in = strata == name
         with np.errstate(invalid="ignore", divide="ignore"):
-            share[:, own] = weights[:, own] / weights[:, own].sum(axis=1, keepdims=True) / len(names)
+            share[:, is_in] = weights[:, is_in] / weights[:, is_in].sum(axis=1, keepdims=True) / len(names)
     return np.tensordot(share, values, axes=1)
 
 
 def with_spread(values: np.ndarray) -> Interval:
-    """Figure and 95 % interval from the figure itself followed by its resamples."""
+    """Value with its 95 % interval, from the value itself followed by its resamples."""
     return interval(float(values[0]), values[1:])
 
 
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def interval_columns(name: str, spread: Interval) -> dict[str, float | None]:
+    """Three columns of a table: ``name, name_low, name_high``."""
+    return {name: spread.value, f"{name}_low": spread.low, f"{name}_high": spread.high}
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Spearman's rank correlation along the last axis (`correlation` of the ranks)."""
-    return correlation(_ranks(one), _ranks(other))
+    return correlation(_ranks(first), _ranks(second))
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -53,19 +58,19 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return rankdata(values, axis=-1)
 
 
-def correlation(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Pearson's correlation along the last axis.
 
     Parameters
     ----------
-    one, other : float64 [shape=(..., n)]
+    first, second : float64 [shape=(..., n)]
 
     Returns
     -------
     float64 [shape=(...)]
-        Zero where one side is the same everywhere: it then says nothing about the other.
+        Zero where either is the same everywhere: the correlation is not defined then.
     """
-    centred = [each - each.mean(axis=-1, keepdims=True) for each in (one, other)]
+    centred = [values - values.mean(axis=-1, keepdims=True) for values in (first, second)]
     norm = np.sqrt(np.square(centred[0]).sum(axis=-1) * np.square(centred[1]).sum(axis=-1))
     product = (centred[0] * centred[1]).sum(axis=-1)
     return np.where(norm > 0, product / np.where(norm > 0, norm, 1), 0.0)
@@ -77,14 +82,14 @@ def order_of(profile: np.ndarray) -> tuple[int, ...]:
 
 
 def steps_of(n_groups: int) -> list[int]:
-    """How many groups are gone, or kept, at each step of a curve."""
+    """How many groups are removed, or kept, at each step of a curve."""
     return [step for step in STEPS if step < n_groups]
 
 
 def masks_of(order: Sequence[int], n_groups: int) -> dict[tuple[str, int], frozenset[int]]:
-    """Groups that are gone at each step of the deletion and of the insertion curve of an order.
+    """Groups that are removed at each step of the deletion and of the insertion curve of an order.
 
-    Deletion takes the first groups of the order away; insertion keeps them alone (Petsiuk et al.
+    Deletion removes the first groups of the order; insertion keeps them alone (Petsiuk et al.
     2018, arXiv 1806.07421).
 
     Returns
@@ -98,16 +103,16 @@ def masks_of(order: Sequence[int], n_groups: int) -> dict[tuple[str, int], froze
     return masks
 
 
-def faithfulness(drops: dict[frozenset[int], np.ndarray], order: Sequence[int], n_groups: int) -> np.ndarray:
+def faithfulness(drops: Mapping[frozenset[int], np.ndarray], order: Sequence[int], n_groups: int) -> np.ndarray:
     """How well an order of groups finds what the score rests on, per unit.
 
-    Mean over the steps of the fall of the score when the first groups are taken away, minus the
-    fall when they alone are kept, both as log-odds: high where few groups carry the score.
+    Mean over the steps of the drop of the score when the first groups are removed, minus the
+    drop when they alone are kept, both as log-odds: high where few groups carry the score.
 
     Parameters
     ----------
-    drops : dict of set of groups that are gone to float64 [shape=(unit,)]
-        Fall of the score against the whole picture.
+    drops : mapping of set of removed groups to float64 [shape=(unit,)]
+        Score of the intact input minus the score without these groups.
     order : sequence of int
     n_groups : int
 
@@ -117,12 +122,14 @@ def faithfulness(drops: dict[frozenset[int], np.ndarray], order: Sequence[int], 
         Zero where there is one group only, and no order.
     """
     masks = masks_of(order, n_groups)
-    total = sum(drops[gone] if curve == "deletion" else -drops[gone] for (curve, _), gone in masks.items())
+    total = sum(drops[removed] if curve == "deletion" else -drops[removed] for (curve, _), removed in masks.items())
     return np.asarray(total) / max(len(masks), 1)
 
 
 def randomised_in_cascade(model: nn.Module, n_steps: int = 4) -> Iterator[tuple[str, nn.Module]]:
-    """Give a network fresh weights from the top down, a part more at each step (Adebayo et al. 2018, 1810.03292).
+    """Draw the weights of a network anew from the top down, some layers more at each step.
+
+    The test is that of Adebayo et al. 2018, arXiv 1810.03292.
 
     Parameters
     ----------
@@ -138,29 +145,30 @@ def randomised_in_cascade(model: nn.Module, n_steps: int = 4) -> Iterator[tuple[
         The same copy every time.
     """
     copied = copy.deepcopy(model).eval()
-    fresh = [(name, module) for name, module in copied.named_modules() if hasattr(module, "reset_parameters")][::-1]
-    for part in np.array_split(np.arange(len(fresh)), min(n_steps, len(fresh))):
-        for index in part:
-            fresh[index][1].reset_parameters()  # type: ignore[operator]
-        yield fresh[part[-1]][0], copied
+    learnt = [(name, module) for name, module in copied.named_modules() if hasattr(module, "reset_parameters")][::-1]
+    for step in np.array_split(np.arange(len(learnt)), min(n_steps, len(learnt))):
+        for index in step:
+            learnt[index][1].reset_parameters()  # type: ignore[operator]
+        yield learnt[step[-1]][0], copied
 
 
-def heat_similarity(one: np.ndarray, others: Sequence[np.ndarray]) -> list[float]:
-    """Mean rank correlation of the heat of patches with that of other networks.
+def heat_similarity(heat: np.ndarray, references: Sequence[np.ndarray]) -> list[float]:
+    """Mean rank correlation of the heat of patches with that of several networks.
 
     Parameters
     ----------
-    one : float32 [shape=(patch, row, column)]
-    others : sequence of float32 [shape=(patch, row, column)]
+    heat : float32 [shape=(patch, row, column)]
+    references : sequence of float32 [shape=(patch, row, column)]
+        Heat of the same patches by each of these networks.
 
     Returns
     -------
     list of float
-        Over the patches that have heat in ``one``; NaN where none has.
+        Over the patches that have any ``heat``; NaN where none has.
     """
-    has_heat = one.any(axis=(1, 2))
+    has_heat = heat.any(axis=(1, 2))
     if not has_heat.any():
-        return [float("nan")] * len(others)
-    flat = [maps[has_heat].reshape(has_heat.sum(), -1) for maps in (one, *others)]
-    own, *ranks = map(_ranks, flat)
-    return [float(correlation(own, each).mean()) for each in ranks]
+        return [float("nan")] * len(references)
+    flat = [maps[has_heat].reshape(has_heat.sum(), -1) for maps in (heat, *references)]
+    heat_ranks, *reference_ranks = map(_ranks, flat)
+    return [float(correlation(heat_ranks, ranks).mean()) for ranks in reference_ranks]

@@ -1,9 +1,29 @@
-"""Does heat lie, in time, where an expert heard the sound?"""
+"""Localisation of heat in time: the pointing game and heat inside annotated events."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
+from tqdm import tqdm
+
+from respcam.data.patches import PatchSettings, patch_table, starts_in_unit
+from respcam.evidence.faithfulness import interval_columns, randomised_in_cascade, resampled_mean, with_spread
+from respcam.heat import resize
+from respcam.heat.cam import Choice
+from respcam.metrics import BootstrapSettings, weights_and_resamples
+from respcam.network import inputs
+from respcam.network.inputs import Units
+from respcam.network.trained import TrainedModel
+
+LOUDEST_MOMENT = Choice("loudest_moment", ())  # a baseline without a model, in the table beside the methods
+TRAINED, RANDOM, NO_WEIGHTS = "trained", "random", ""
+ORIGIN = ["method", "layers", "weights"]
+MEASURES = ["pointing", "inside", "covered", "gain", "error_s"]
+LEADS = ["pointing_lead", "inside_lead"]
+COLUMNS = [*ORIGIN, "n_recordings", "n_patients", *MEASURES, *LEADS]
 
 
 def inside_events(events: Iterable[tuple[float, float]], n_frames: int, frame_rate_hz: float) -> np.ndarray:
@@ -27,7 +47,7 @@ def inside_events(events: Iterable[tuple[float, float]], n_frames: int, frame_ra
 
 
 def localise(weight: np.ndarray, is_inside: np.ndarray) -> tuple[float, float, float]:
-    """Hold heat over time against events.
+    """Compare heat over time with events.
 
     Parameters
     ----------
@@ -68,6 +88,158 @@ def annotated_events(events: pd.DataFrame, normal_labels: Iterable[str]) -> dict
     """
     shown = events[~events["label"].isin(set(normal_labels))]
     return {
-        str(name): list(zip(own["start_s"].astype(float), own["end_s"].astype(float), strict=True))
-        for name, own in shown.groupby("recording_id")
+        str(name): list(zip(rows["start_s"].astype(float), rows["end_s"].astype(float), strict=True))
+        for name, rows in shown.groupby("recording_id")
     }
+
+
+def event_units(
+    units: pd.DataFrame, events: Mapping[str, Sequence[tuple[float, float]]], n_recordings: int, seed: int
+) -> pd.DataFrame:
+    """Draw the recordings whose heat is compared with their events.
+
+    Parameters
+    ----------
+    units : DataFrame
+        Recordings, with ``recording_id``.
+    events : mapping of recording_id to list of (start_s, end_s)
+        From `annotated_events`.
+    n_recordings : int
+        At most.
+    seed : int
+
+    Returns
+    -------
+    DataFrame
+        Some rows of ``units``, in their order, with a new index.
+    """
+    units = units[units["recording_id"].isin(list(events))]
+    order = np.random.default_rng(seed).permutation(len(units))
+    return units.iloc[np.sort(order[:n_recordings])].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class AnnotatedUnits:
+    """Recordings with annotated events.
+
+    Attributes
+    ----------
+    units : DataFrame
+        Columns as `respcam.data.patches.patch_table` reads them.
+    data : Units
+        Frames of the same recordings, in the same order.
+    events : mapping of recording_id to list of (start_s, end_s)
+    patches : PatchSettings
+        Where patches are cut for heat.
+    frame_rate_hz : float
+    """
+
+    units: pd.DataFrame
+    data: Units
+    events: Mapping[str, Sequence[tuple[float, float]]]
+    patches: PatchSettings
+    frame_rate_hz: float
+
+    def is_inside(self, unit: int) -> np.ndarray:
+        """Mark the frames of a recording inside its events: bool [shape=(frame,)]."""
+        row = self.units.iloc[unit]
+        return inside_events(self.events[row["recording_id"]], int(row["n_frames"]), self.frame_rate_hz)
+
+
+def localisation_table(
+    model: TrainedModel, choices: Sequence[Choice], annotated: AnnotatedUnits, bootstrap: BootstrapSettings, seed: int
+) -> pd.DataFrame:
+    """Play the pointing game and add up heat inside annotated events, for every method and baseline.
+
+    Parameters
+    ----------
+    model : TrainedModel
+    choices : sequence of Choice
+    annotated : AnnotatedUnits
+    bootstrap : BootstrapSettings
+    seed : int
+        Of the random weights.
+
+    Returns
+    -------
+    DataFrame
+        ``method, layers, weights`` (trained or random; blank for `LOUDEST_MOMENT`), ``n_recordings,
+        n_patients``; ``pointing`` (share of recordings whose hottest moment lies in an event), ``inside``
+        (share of heat in events), ``covered`` (share of time), ``gain`` (inside minus covered),
+        ``error_s`` (from the hottest moment to the nearest event), ``pointing_lead`` and ``inside_lead``
+        (minus those of Grad-CAM on the last block, same recordings), each with its interval. Empty where
+        there is no recording.
+    """
+    if annotated.units.empty:
+        return pd.DataFrame(columns=COLUMNS)
+    rows = []
+    for unit, heat in _heat_over_time(model, choices, annotated, seed):
+        is_inside = annotated.is_inside(unit)
+        patient = annotated.units["patient_id"].iloc[unit]
+        for (choice, weights), weight in heat.items():
+            hit, share, distance = localise(weight, is_inside)
+            error_s = distance / annotated.frame_rate_hz
+            measures = (hit, share, is_inside.mean(), share - is_inside.mean(), error_s)
+            rows.append((choice.method, choice.place, weights, unit, patient, *measures))
+    table = pd.DataFrame(rows, columns=[*ORIGIN, "unit", "patient_id", *MEASURES])
+    reference = Choice("grad_cam", tuple(model.blocks[-1:]))
+    is_reference = (
+        (table["method"] == reference.method) & (table["layers"] == reference.place) & (table["weights"] == TRAINED)
+    )
+    of_reference = table[is_reference].set_index("unit")
+    for name in ("pointing", "inside"):
+        table[f"{name}_lead"] = table[name] - table["unit"].map(of_reference[name].fillna(0))
+    return _over_recordings(table, bootstrap)
+
+
+def _heat_over_time(
+    model: TrainedModel, choices: Sequence[Choice], annotated: AnnotatedUnits, seed: int
+) -> Iterator[tuple[int, dict[tuple[Choice, str], np.ndarray]]]:
+    """Recording by recording, heat [shape=(frame,)] by choice and weights, and its loudness."""
+    table = patch_table(annotated.units, annotated.patches)
+    starts, patches_of_unit = starts_in_unit(table, annotated.units), table.groupby("unit").indices
+    torch.manual_seed(seed)
+    networks: dict[str, nn.Module | None] = {
+        TRAINED: None,
+        RANDOM: next(iter(randomised_in_cascade(model.network, 1)))[1],
+    }
+    bar = tqdm(total=len(annotated.units), desc="compare heat with events", unit="rec", leave=False)
+    for batch in inputs.unit_batches(annotated.data, 4 * model.batch_patches):
+        patches = [annotated.data.grid(unit, annotated.patches) for unit in batch]
+        unit_of_patch = np.repeat(batch, [len(of_unit) for of_unit in patches])
+        joined, index = np.concatenate(patches), np.concatenate([patches_of_unit[unit] for unit in batch])
+        target = table["target"].to_numpy()[index]
+        over_time = {
+            (choice, weights): resize.margins(maps, *joined.shape[1:])[1].numpy()
+            for weights, network in networks.items()
+            for choice, maps in model.heat(joined, target, choices, network).items()
+        }
+        for unit in batch:
+            n_frames = int(annotated.units["n_frames"].iloc[unit])
+            heat = {
+                origin: resize.joined(
+                    per_frame[unit_of_patch == unit][:, None], starts[patches_of_unit[unit]], n_frames
+                )[0]
+                for origin, per_frame in over_time.items()
+            }
+            loudness = np.exp(annotated.data.of(unit)[:n_frames].astype(np.float64)).sum(axis=1)
+            yield unit, {**heat, (LOUDEST_MOMENT, NO_WEIGHTS): loudness}
+        bar.update(len(batch))
+    bar.close()
+
+
+def _over_recordings(table: pd.DataFrame, bootstrap: BootstrapSettings) -> pd.DataFrame:
+    """Mean over recordings, with intervals over patients, of each method and kind of weights."""
+    rows = []
+    for origin, of_origin in table.groupby(ORIGIN, sort=False):
+        measured = of_origin.dropna(subset=MEASURES)
+        if measured.empty:
+            continue
+        weights = weights_and_resamples(measured["patient_id"].to_numpy(), bootstrap)
+        spread = resampled_mean(measured[MEASURES + LEADS].to_numpy(), weights)
+        row: dict[str, object] = dict(zip(ORIGIN, origin, strict=True))
+        row |= {"n_recordings": len(measured), "n_patients": measured["patient_id"].nunique()}
+        for place, name in enumerate(MEASURES + LEADS):
+            row |= interval_columns(name, with_spread(spread[:, place]))
+        rows.append(row)
+    return pd.DataFrame(rows, columns=list(rows[0]) if rows else COLUMNS)

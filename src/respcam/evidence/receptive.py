@@ -1,13 +1,18 @@
-"""What one cell of a layer's map can see of the picture, and what it does see."""
+"""Receptive fields: what a cell of a layer's map can see of the input, and what it does see."""
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from respcam.heat.cam import outputs_of
+from respcam.heat.layers import outputs_of
+from respcam.network.trained import TrainedModel
+
+FIELD_PATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -21,10 +26,10 @@ class Field:
     reach_bands, reach_frames : int
         Theoretical: what can change the cell at all.
     seen_bands, seen_frames : int
-        Measured on pictures: the 5 to 95 % range of the energy of the gradient (Luo et al. 2016,
+        Measured on patches: the 5 to 95 % range of the energy of the gradient (Luo et al. 2016,
         arXiv 1701.04128, who find it much smaller than the theoretical one).
     first_band, last_band : int
-        Ends of ``seen_bands`` in the picture.
+        Ends of ``seen_bands`` in the input.
     """
 
     rows: int
@@ -37,7 +42,7 @@ class Field:
     last_band: int
 
 
-def receptive_field(model: nn.Module, layer: str, pictures: torch.Tensor) -> Field:
+def receptive_field(model: nn.Module, layer: str, patches: torch.Tensor) -> Field:
     """Measure the receptive field of a layer.
 
     The theoretical reach is what the gradient of the middle cell touches in a copy of the network
@@ -48,15 +53,15 @@ def receptive_field(model: nn.Module, layer: str, pictures: torch.Tensor) -> Fie
     model : nn.Module
     layer : str
         Dotted name of a module whose output is [shape=(patch, channel, row, column)].
-    pictures : float32 [shape=(patch, channel, band, frame)]
-        Scaled pictures that the model is used on.
+    patches : float32 [shape=(patch, channel, band, frame)]
+        Scaled patches that the model is used on.
 
     Returns
     -------
     Field
     """
-    energy, shape = _gradient_energy(model, layer, pictures)
-    reach, _ = _gradient_energy(_all_paths_open(model), layer, torch.ones_like(pictures[:1]))
+    energy, shape = _gradient_energy(model, layer, patches)
+    reach, _ = _gradient_energy(_all_paths_open(model), layer, torch.ones_like(patches[:1]))
     bands, frames = energy.sum(axis=1), energy.sum(axis=0)
     first, last = _middle_range(bands)
     first_frame, last_frame = _middle_range(frames)
@@ -72,7 +77,27 @@ def receptive_field(model: nn.Module, layer: str, pictures: torch.Tensor) -> Fie
     )
 
 
-def _gradient_energy(model: nn.Module, layer: str, pictures: torch.Tensor) -> tuple[np.ndarray, tuple[int, int]]:
+def fields(model: TrainedModel, patches: np.ndarray, layers: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of the map and receptive field of every block of a network, and of further layers.
+
+    Parameters
+    ----------
+    model : TrainedModel
+    patches : float32 [shape=(patch, band, frame)]
+        Not scaled; the first few are used.
+    layers : sequence of str
+
+    Returns
+    -------
+    list of dict
+        ``layer`` and the attributes of `Field`.
+    """
+    scaled = next(iter(model.batches(patches[:FIELD_PATCHES])))
+    names = dict.fromkeys([*model.blocks, *layers])
+    return [{"layer": name, **asdict(receptive_field(model.network, name, scaled))} for name in names]
+
+
+def _gradient_energy(model: nn.Module, layer: str, patches: torch.Tensor) -> tuple[np.ndarray, tuple[int, int]]:
     """Squared gradient of a map's middle cell (all channels): float64 [shape=(band, frame)]; the map's shape."""
     caught = []
 
@@ -81,7 +106,7 @@ def _gradient_energy(model: nn.Module, layer: str, pictures: torch.Tensor) -> tu
         return output
 
     model.eval()
-    leaf = pictures.detach().clone().requires_grad_()
+    leaf = patches.detach().clone().requires_grad_()
     with outputs_of(model, [layer], catch), torch.enable_grad():
         model(leaf)
         cell = caught[0][:, :, caught[0].shape[2] // 2, caught[0].shape[3] // 2]

@@ -1,1 +1,1 @@
-"""What is about many runs: comparison, records, repetition, tracking."""
+"""Experiments: comparison, records, repetition and tracking of many runs."""

@@ -1,156 +1,189 @@
-"""Runs of an experiment side by side: what each arm's bands change, over seeds, folds and patients."""
+"""Comparison of arms: what the bands of each arm change, over seeds, folds and patients."""
 
-import json
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from respcam.data.manifest import STRATA
+from respcam.data import run_folder
+from respcam.data.manifest import RECORDING_STRATA
+from respcam.data.splits import VALIDATION
+from respcam.errors import Refused
 from respcam.experiments.differences import Design, Difference, Pair, conclusion, corrected, differences
+from respcam.experiments.finished import DESCRIPTION, FinishedRun
 from respcam.metrics import METRICS, BootstrapSettings
-from respcam.report import figures
-from respcam.report.page import render
-from respcam.report.pictures import png
-from respcam.store.artifact import Artifact, write_atomically
-from respcam.store.tables import write_table
+from respcam.report.comparison_page import (
+    ComparisonContent,
+    ExperimentTables,
+    Measure,
+    PartTables,
+    metric_title,
+    write_comparison_page,
+)
+from respcam.store.artifact import incidental
+from respcam.store.stage import Stage
+from respcam.store.tables import Table
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 3
+RUNS, DIFFERENCES, COMPARISON_PAGE = Table("comparison.csv"), Table("differences.csv"), "comparison.html"
 FOLDS = "held-out folds"
 EVERYONE = "all recordings"
 COLUMNS = [
-    "experiment", "part", "stratum", "metric", "arm", "base", *(field.name for field in fields(Difference)),
-    "p_corrected", "p_permuted_corrected", "verdict", "sentence",
-]  # fmt: skip
+    "experiment",
+    "part",
+    "stratum",
+    "metric",
+    "arm",
+    "base",
+    *(column.name for column in fields(Difference)),
+    "p_corrected",
+    "p_permuted_corrected",
+    "verdict",
+    "sentence",
+]
 FEWEST_PATIENTS = 10  # of a stratum that is looked at by itself
+WITHOUT_HEAT = {"is_supported": None, "top": {"heat": None, "occlusion": None}}
 
 
-def plan(
-    folder: Path, runs: Sequence[Path], bootstrap: BootstrapSettings, design: Design, metric: str, base: str
-) -> Artifact:
-    """Name the comparison before any work is done.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a folder is not a finished run.
-    ValueError
-        If the metric is not known, or a run is too old.
-    """
-    if metric not in METRICS:
-        raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
-    inputs = {}
-    for run_folder in runs:
-        provenance = run_folder / "provenance.json"
-        if not provenance.is_file():
-            raise FileNotFoundError(f"{run_folder}: not a finished run (it has no provenance.json)")
-        made = json.loads(provenance.read_text(encoding="utf-8"))
-        if "experiment" not in made["settings"]["run"]:
-            raise ValueError(f"{run_folder}: made by an earlier version of respcam; run it again")
-        inputs[run_folder.name] = made["digest"]
-    settings = {"bootstrap": bootstrap, "design": design, "metric": metric, "base": base}
-    return Artifact(folder, "compare", SCHEMA, settings, inputs, title="comparison")
-
-
-def run(
-    artifact: Artifact, runs: Sequence[Path], bootstrap: BootstrapSettings, design: Design, metric: str, base: str
-) -> Path:
-    """Compare finished runs.
-
-    Runs that differ in seed and fold alone are one arm; arms that differ in their bands alone are one
-    experiment, and within it each arm is held against the base arm.
+@dataclass(frozen=True)
+class ComparisonSettings:
+    """What is compared, and how.
 
     Parameters
     ----------
-    artifact : Artifact
-        From `plan`.
-    runs : sequence of Path
-        Run folders.
     bootstrap : BootstrapSettings
     design : Design
     metric : str
         Of `respcam.metrics.METRICS`: what verdicts and figures are about.
     base : str
-        Name of the arm that the others are held against.
-
-    Returns
-    -------
-    Path
-        ``comparison.html`` in a folder with ``comparison.csv`` (a row per run and part),
-        ``differences.csv`` (a row per arm, part, stratum and metric, with verdict and sentence) and ``figures/``.
+        Name of the arm that every other arm is compared with.
     """
-    with artifact.building() as partial:
-        if partial is None:
-            return artifact.folder / "comparison.html"
-        (partial / "figures").mkdir(exist_ok=True)
-        finished = [_read(folder) for folder in sorted(runs)]
-        table = pd.DataFrame([row for each in finished for row in _rows(each)])
-        write_table(table, partial / "comparison.csv")
-        experiments = _experiments(finished)
-        found = pd.DataFrame(
-            [
-                {"experiment": name, **row}
-                for name, own in experiments.items()
-                for row in _differences(own, bootstrap, design, base)
-            ],
-            columns=COLUMNS,
+
+    bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
+    design: Design = field(default_factory=Design)
+    metric: str = "auroc"
+    base: str = "all"
+
+    def __post_init__(self) -> None:
+        if self.metric not in METRICS:
+            raise Refused(f"metric is {self.metric!r}; expected one of {', '.join(METRICS)}")
+
+    @property
+    def measure(self) -> Measure:
+        """What the page needs of these settings."""
+        return Measure(
+            metric=self.metric,
+            base=self.base,
+            margin=self.design.margin,
+            alpha=self.design.alpha,
+            power=self.design.power,
         )
-        write_table(found, partial / "differences.csv")
-        page = render(
-            "comparison.html",
-            title=f"respcam: {len(finished)} runs compared",
-            warnings=_warnings(finished),
-            metric=title(metric),
-            metric_names=METRICS,
-            design=asdict(design),
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Comparison(Stage):
+    """Finished runs side by side.
+
+    Runs that differ in seed and fold alone are one arm. Arms that differ in their bands alone are one
+    experiment, and within it every arm is compared with the base arm.
+
+    Attributes
+    ----------
+    store : Path
+        Folder of comparisons.
+    identities : list of [name, digest]
+        Of the runs.
+    settings : ComparisonSettings
+    runs : tuple of FinishedRun
+        Sorted by folder.
+    """
+
+    name: ClassVar[str] = "compare"
+    schema: ClassVar[int] = 5
+
+    identities: list[list[str]]
+    settings: ComparisonSettings
+    runs: tuple[FinishedRun, ...] = incidental()
+
+    @staticmethod
+    def of(store: Path, folders: Iterable[Path], settings: ComparisonSettings) -> "Comparison":
+        """Open run folders to compare them; nothing is computed.
+
+        Raises
+        ------
+        Refused
+            If a folder is not a finished run, or was made by an earlier version.
+        """
+        runs = tuple(FinishedRun.of(folder) for folder in sorted(folders))
+        for run in runs:
+            if run.provenance().get("schema") != run_folder.SCHEMA:
+                raise Refused(f"{run.folder}: made by an earlier version of respcam; run it again")
+        identities = [[run.name, run.digest()] for run in runs]
+        return Comparison(store=store, identities=identities, settings=settings, runs=runs)
+
+    @property
+    def title(self) -> str:
+        """Name of the comparison's folder, without its digest."""
+        return "comparison"
+
+    @property
+    def page(self) -> Path:
+        """The page of the finished comparison."""
+        return self.artifact.folder / COMPARISON_PAGE
+
+    def table(self) -> pd.DataFrame:
+        """A row per run and part."""
+        return RUNS.read(self.folder)
+
+    def differences(self) -> pd.DataFrame:
+        """A row per arm, part, stratum and metric, with verdict and sentence."""
+        return DIFFERENCES.read(self.folder)
+
+    def write(self, folder: Path) -> None:
+        """Write tables and page.
+
+        Parameters
+        ----------
+        folder : Path
+            Gets ``comparison.csv`` (a row per run and part), ``differences.csv`` (a row per arm, part, stratum and
+            metric, with verdict and sentence), ``comparison.html`` and ``figures/``.
+        """
+        runs = pd.DataFrame([row for run in self.runs for row in _rows(run)])
+        RUNS.write(runs, folder)
+        experiments = _experiments(self.runs)
+        rows = [
+            {"experiment": name, **row}
+            for name, members in experiments.items()
+            for row in _differences(members, self.settings)
+        ]
+        compared = pd.DataFrame(rows, columns=COLUMNS)
+        DIFFERENCES.write(compared, folder)
+        content = ComparisonContent(
+            measure=self.settings.measure,
             experiments=[
-                _content(name, own, found, table, partial / "figures", metric, base, design)
-                for name, own in experiments.items()
+                _tables_of(name, members, runs, compared, self.settings) for name, members in experiments.items()
             ],
-            runs=[
-                {"name": folder.name, "link": os.path.relpath(folder / "report.html", artifact.folder)}
-                for folder in sorted(runs)
-            ],
+            notes=_notes(self.runs),
+            # the finished folder will lie beside this one, so that the links hold there as well
+            links={run.name: os.path.relpath(run.page, folder) for run in self.runs},
         )
-        write_atomically(partial / "comparison.html", page)
-    return artifact.folder / "comparison.html"
+        write_comparison_page(content, folder)
 
 
-def title(metric: str) -> str:
-    """Name of a metric as it is written in sentences."""
-    return "AUROC" if metric == "auroc" else metric.replace("_", " ")
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    provenance = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
-    return {
-        "name": folder.name,
-        **provenance["settings"]["run"],
-        "metrics": json.loads((folder / "metrics.json").read_text(encoding="utf-8")),
-        "heat": json.loads((folder / "heat_summary.json").read_text(encoding="utf-8")),
-        "band_heat": pd.read_csv(folder / "band_heat.csv"),
-        "trust": json.loads((folder / "trust.json").read_text(encoding="utf-8"))["parts"],
-        "predictions": pd.read_csv(
-            folder / "predictions.csv", dtype={"unit_id": str, "patient_id": str, **dict.fromkeys(STRATA, str)}
-        ),
-    }
-
-
-def _rows(each: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(run: FinishedRun) -> list[dict[str, Any]]:
     """One row per evaluated part of a run."""
-    rows = []
-    for part, values in each["metrics"].items():
+    description, rows = run.description(), []
+    for part, values in run.metrics().items():
         row = {
-            "run": each["name"],
-            **{name: each[name] for name in ("dataset", "task", "split", "fold", "bands", "model", "seed")},
-            "n_bands": each["heat"]["n_bands"],
+            "run": run.name,
+            **{name: description[name] for name in DESCRIPTION},
+            "n_bands": run.heat()["n_bands"],
             "part": part,
             "note": values["note"],
             **{name: values[name] for name in ("n_units", "n_recordings", "n_patients")},
@@ -159,233 +192,212 @@ def _rows(each: dict[str, Any]) -> list[dict[str, Any]]:
             row[name], row[f"{name}_low"], row[f"{name}_high"] = (
                 values[name][end] for end in ("value", "low", "high")
             )
-        judged = each["trust"].get(part, {"is_supported": None, "top": {"heat": None, "occlusion": None}})
-        row["heat_is_supported"] = judged["is_supported"]
-        row["heat_densest_hz"], row["occlusion_most_hz"] = judged["top"]["heat"], judged["top"]["occlusion"]
+        verdict = run.verdicts().get(part, WITHOUT_HEAT)
+        row["heat_is_supported"] = verdict["is_supported"]
+        row["heat_densest_hz"], row["occlusion_most_hz"] = verdict["top"]["heat"], verdict["top"]["occlusion"]
         rows.append(row)
     return rows
 
 
-def _experiments(finished: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+def _experiments(runs: Iterable[FinishedRun]) -> dict[str, list[FinishedRun]]:
     """Runs by what they share apart from bands, seed and fold; named by what tells the groups apart."""
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for each in finished:
-        groups.setdefault(each["experiment"], []).append(each)
+    groups: dict[str, list[FinishedRun]] = {}
+    for run in runs:
+        groups.setdefault(run.description()["experiment"], []).append(run)
+    first = {digest: members[0].description() for digest, members in groups.items()}
     common = ["dataset", "task", "split", "model"]
-    varying = [name for name in common if len({each[name] for each in finished}) > 1]
+    varying = [name for name in common if len({description[name] for description in first.values()}) > 1]
     names = {
-        digest: ", ".join(f"{name} {own[0][name]}" for name in (varying or common)) for digest, own in groups.items()
+        digest: ", ".join(f"{name} {description[name]}" for name in (varying or common))
+        for digest, description in first.items()
     }
     if len(set(names.values())) < len(names):
         names = {digest: f"{name} ({digest[:8]})" for digest, name in names.items()}
-    return {names[digest]: own for digest, own in groups.items()}
+    return {names[digest]: members for digest, members in groups.items()}
 
 
-def _arms(runs: list[dict[str, Any]], base: str) -> list[str]:
+def _arms(runs: Iterable[FinishedRun], base: str) -> list[str]:
     """Names of the arms, the base arm first."""
-    return sorted({each["bands"] for each in runs}, key=lambda name: (name != base, name))
+    return sorted({_arm(run) for run in runs}, key=lambda name: (name != base, name))
 
 
-def _parts(runs: list[dict[str, Any]]) -> list[str]:
+def _arm(run: FinishedRun) -> str:
+    return run.description()["bands"]
+
+
+def _parts(runs: Iterable[FinishedRun]) -> list[str]:
     """What the runs were tested on; the test folds of a cross-validation are one."""
-    parts = (_part(each, name) for each in runs for name in each["metrics"] if name != "validation")
-    return list(dict.fromkeys(parts))
+    return list(dict.fromkeys(_part(run, name) for run in runs for name in run.metrics() if name != VALIDATION))
 
 
-def _part(each: dict[str, Any], name: str) -> str:
-    return name if each["fold"] is None else FOLDS
+def _part(run: FinishedRun, name: str) -> str:
+    is_fold = run.description()["fold"] is not None and name != VALIDATION
+    return FOLDS if is_fold else name
 
 
-def _differences(
-    runs: list[dict[str, Any]], bootstrap: BootstrapSettings, design: Design, base: str
-) -> list[dict[str, Any]]:
+def _differences(runs: Sequence[FinishedRun], settings: ComparisonSettings) -> list[dict[str, Any]]:
     """Each arm minus the base arm: a row per part, stratum and metric."""
-    arms = _arms(runs, base)
-    bases = {each["apart_from_bands"]: each for each in runs if each["bands"] == base}
+    bases = {run.description()["apart_from_bands"]: run for run in runs if _arm(run) == settings.base}
     rows = []
     for part in _parts(runs) if bases else ():
-        tables = {arm: _pairs([each for each in runs if each["bands"] == arm], bases, part) for arm in arms[1:]}
-        found: dict[tuple[str, str], dict[str, Difference]] = {}
-        for arm, (pairs, strata, normal, score) in tables.items():
-            for stratum, is_inside in [(EVERYONE, None), *strata.items()]:
-                chosen = pairs if is_inside is None else [p.of(r) for p, r in zip(pairs, is_inside, strict=True)]
-                chosen = [pair for pair in chosen if len(pair.target)]
-                n_patients = len({patient for pair in chosen for patient in pair.patients})
-                if n_patients < (1 if is_inside is None else FEWEST_PATIENTS):
-                    continue
-                for metric, difference in differences(chosen, normal, score, bootstrap, design).items():
-                    found.setdefault((stratum, metric), {})[arm] = difference
-        for (stratum, metric), own in found.items():
-            p = corrected([each.p for each in own.values()])
-            p_permuted = corrected([each.p_permuted for each in own.values()])
-            for (arm, each), p_arm, p_arm_permuted in zip(own.items(), p, p_permuted, strict=True):
-                verdict, sentence = conclusion(arm, base, title(metric), each, p_arm, len(own), design)
-                rows.append(
-                    {
-                        "part": part, "stratum": stratum, "metric": metric, "arm": arm, "base": base, **asdict(each),
-                        "p_corrected": p_arm, "p_permuted_corrected": p_arm_permuted, "verdict": verdict,
-                        "sentence": sentence,
-                    }
-                )  # fmt: skip
+        by_arm: dict[tuple[str, str], dict[str, Difference]] = {}
+        for arm in _arms(runs, settings.base)[1:]:
+            paired = _paired([run for run in runs if _arm(run) == arm], bases, part)
+            for stratum, pairs in paired.strata().items():
+                compared = differences(pairs, paired.normal, paired.score, settings.bootstrap, settings.design)
+                for metric, difference in compared.items():
+                    by_arm.setdefault((stratum, metric), {})[arm] = difference
+        for (stratum, metric), of_arms in by_arm.items():
+            rows += [
+                {"part": part, "stratum": stratum, "metric": metric, **row}
+                for row in _judged(of_arms, metric, settings)
+            ]
     return rows
 
 
-def _pairs(
-    runs: list[dict[str, Any]], bases: dict[str, dict[str, Any]], part: str
-) -> tuple[list[Pair], dict[str, list[np.ndarray]], int | None, str]:
-    """Predictions of an arm beside those of the base arm of the same seed and fold, and the strata of their units."""
-    pairs, known = [], []
-    task, normal = {"score": "icbhi"}, None
-    for each in runs:
-        other = bases.get(each["apart_from_bands"])
-        if other is None:
-            log.warning("compare: %s has no run of the base arm with its seed and fold; left out", each["name"])
-            continue
-        names = [name for name in each["metrics"] if name != "validation" and _part(each, name) == part]
-        tables = [table[table["split"].isin(names)].set_index("unit_id") for table in (
-            each["predictions"], other["predictions"])]  # fmt: skip
-        if tables[0].empty:
-            continue
-        if not tables[0].index.equals(tables[1].index):
-            raise ValueError(f"{each['name']} and {other['name']} were tested on different units of {part}")
-        classes, task = each["metrics"][names[0]]["confusion"]["classes"], each["task_settings"]
-        normal = classes.index(task["normal"]) if task["normal"] in classes else None
-        target = tables[0]["true_class"].map({name: k for k, name in enumerate(classes)}).to_numpy()
-        probabilities = [table[[f"p_{name}" for name in classes]].to_numpy() for table in tables]
-        pairs.append(
-            Pair(each["seed"], each["fold"] or 0, tables[0]["patient_id"].to_numpy(), target, *probabilities)
+def _judged(of_arms: Mapping[str, Difference], metric: str, settings: ComparisonSettings) -> list[dict[str, Any]]:
+    """Differences of several arms with p values corrected over the arms, verdict and sentence."""
+    p = corrected([difference.p for difference in of_arms.values()])
+    p_permuted = corrected([difference.p_permuted for difference in of_arms.values()])
+    rows = []
+    for (arm, difference), p_arm, p_arm_permuted in zip(of_arms.items(), p, p_permuted, strict=True):
+        verdict, sentence = conclusion(
+            arm, settings.base, metric_title(metric), difference, p_arm, len(of_arms), settings.design
         )
-        known.append(tables[0])
-    strata = {}
-    for field in STRATA if known else ():
-        if all(field in table for table in known):
-            values = sorted(set(pd.concat([table[field] for table in known]).dropna()))
-            for value in values if len(values) > 1 else ():
-                stratum = f"{field.removesuffix('_hz').replace('_', ' ')} {value}"
-                strata[stratum] = [(table[field] == value).to_numpy() for table in known]
-    return pairs, strata, normal, task["score"]
-
-
-def _warnings(finished: list[dict[str, Any]]) -> list[str]:
-    notes = {(p, v["note"]) for each in finished for p, v in each["metrics"].items() if v["note"]}
-    return [f"{part}: {note}. These figures are not patient-independent." for part, note in sorted(notes)]
-
-
-def _content(
-    name: str,
-    runs: list[dict[str, Any]],
-    found: pd.DataFrame,
-    table: pd.DataFrame,
-    folder: Path,
-    metric: str,
-    base: str,
-    design: Design,
-) -> dict[str, Any]:
-    """What the page says about one experiment."""
-    arms = _arms(runs, base)
-    own = found[found["experiment"] == name]
-    own_table = table[table["run"].isin([each["name"] for each in runs])]
-    seeds, folds = sorted({each["seed"] for each in runs}), {each["fold"] for each in runs} - {None}
-    trainings = f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''}" + (f" of {len(folds)} folds" if folds else "")
-    parts = []
-    for part in _parts(runs):
-        in_part = own_table["part"].str.startswith("fold") if part == FOLDS else own_table["part"] == part
-        means = own_table[in_part].groupby("bands")[[*METRICS, "n_bands", "n_patients"]].mean()
-        n_runs = own_table[in_part].groupby("bands").size()
-        rows = own[own["part"] == part]
-        is_main, is_whole = rows["metric"] == metric, rows["stratum"] == EVERYONE
-        main = rows[is_main & is_whole]
-        stem = f"{part}_{runs[0]['experiment'][:8]}".replace(" ", "_")
-        parts.append(
+        rows.append(
             {
-                "name": part,
-                "arms": [
-                    {"arm": arm, "n_runs": int(n_runs[arm]), **{key: means.loc[arm, key] for key in means}}
-                    for arm in arms
-                    if arm in means.index
-                ],
-                "differences": main.to_dict("records"),
-                "others": rows[~is_main & is_whole].to_dict("records"),
-                "strata": rows[is_main & ~is_whole].to_dict("records"),
-                "heat": _heat_of_arms(own_table[in_part], arms),
-                "pictures": _pictures(main, runs, folder / stem, metric, base, design, part),
+                "arm": arm,
+                "base": settings.base,
+                **asdict(difference),
+                "p_corrected": p_arm,
+                "p_permuted_corrected": p_arm_permuted,
+                "verdict": verdict,
+                "sentence": sentence,
             }
         )
-    return {
-        "name": name,
-        "summary": f"{len(runs)} runs: {len(arms)} arms, {trainings}.",
-        "base": base,
-        "parts": parts,
-        "profiles": _profiles(runs, arms, folder, name),
-    }
+    return rows
 
 
-def _heat_of_arms(table: pd.DataFrame, arms: list[str]) -> list[dict[str, Any]]:
-    """How many trainings of each arm have heat that occlusion bears out, and where both find the most."""
-    judged = table.dropna(subset="heat_is_supported")
-    found = []
-    for arm in arms:
-        own = judged[judged["bands"] == arm]
-        if len(own):
-            row = {"arm": arm, "n_runs": len(own), "n_supported": int(own["heat_is_supported"].sum())}
-            for name in ("heat_densest_hz", "occlusion_most_hz"):
-                row[name] = [f"{group} ({n})" for group, n in own[name].value_counts().items()]
-            found.append(row)
-    return found
+@dataclass(frozen=True)
+class _Paired:
+    """Predictions of an arm beside those of the base arm, and the units that they are about.
+
+    Attributes
+    ----------
+    pairs : list of Pair
+        One per seed and fold.
+    units : list of DataFrame
+        Predictions of the arm in the order of each pair, with the `RECORDING_STRATA` that the manifest has.
+    normal : int, optional
+        Index of the normal class.
+    score : str
+    """
+
+    pairs: list[Pair]
+    units: list[pd.DataFrame]
+    normal: int | None
+    score: str
+
+    def strata(self) -> dict[str, list[Pair]]:
+        """All recordings, then those of each device and source rate with enough patients."""
+        strata = {EVERYONE: (self.pairs, 1)}
+        for name, is_inside in self._masks().items():
+            strata[name] = ([p.of(rows) for p, rows in zip(self.pairs, is_inside, strict=True)], FEWEST_PATIENTS)
+        sufficient = {}
+        for name, (pairs, fewest) in strata.items():
+            filled = [pair for pair in pairs if len(pair.target)]
+            if len({patient for pair in filled for patient in pair.patients}) >= fewest:
+                sufficient[name] = filled
+        return sufficient
+
+    def _masks(self) -> dict[str, list[np.ndarray]]:
+        masks = {}
+        for column in RECORDING_STRATA if self.units else ():
+            if all(column in table for table in self.units):
+                values = sorted(set(pd.concat([table[column] for table in self.units]).dropna()))
+                for value in values if len(values) > 1 else ():
+                    stratum = f"{column.removesuffix('_hz').replace('_', ' ')} {value}"
+                    masks[stratum] = [(table[column] == value).to_numpy() for table in self.units]
+        return masks
 
 
-def _pictures(
-    main: pd.DataFrame, runs: list[dict[str, Any]], stem: Path, metric: str, base: str, design: Design, part: str
-) -> list[dict[str, str]]:
-    known = main.dropna(subset="low")
-    if known.empty:
-        return []
-    found = [
-        png(
-            figures.forest(known, title(metric), base, design.margin),
-            stem.with_name(f"forest_{stem.name}.png"),
-            f"{part}: {title(metric)} of each arm minus that of {base}, with its {1 - design.alpha:.0%} interval "
-            "over trainings and patients. Right of zero is better.",
-        )
-    ]
-    cutoffs = {each["bands"]: _cutoff_hz(each["band_selection"]) for each in runs}
-    curve = known.assign(cutoff_hz=known["arm"].map(cutoffs)).dropna(subset="cutoff_hz")
-    if len(curve) > 2:
-        caption = f"{part}: {title(metric)} minus that of {base} with the bands above a cut-off gone, with intervals."
-        picture = figures.cutoff_curve(curve, title(metric), base, design.margin)
-        found.append(png(picture, stem.with_name(f"cutoffs_{stem.name}.png"), caption))
-    return found
+def _paired(runs: Iterable[FinishedRun], bases: Mapping[str, FinishedRun], part: str) -> _Paired:
+    """Put the predictions of an arm beside those of the base arm of the same seed and fold."""
+    pairs, units = [], []
+    task, normal = {"score": "icbhi"}, None
+    for run in runs:
+        description = run.description()
+        base = bases.get(description["apart_from_bands"])
+        if base is None:
+            log.warning("compare: %s has no run of the base arm with its seed and fold; left out", run.name)
+            continue
+        names = [name for name in run.metrics() if name != VALIDATION and _part(run, name) == part]
+        of_arm, of_base = (_predictions(member, names) for member in (run, base))
+        if of_arm.empty:
+            continue
+        if not of_arm.index.equals(of_base.index):
+            raise Refused(f"{run.name} and {base.name} were tested on different units of {part}")
+        classes, task = run.metrics()[names[0]]["confusion"]["classes"], description["task_settings"]
+        normal = classes.index(task["normal"]) if task["normal"] in classes else None
+        target = of_arm["true_class"].map({name: k for k, name in enumerate(classes)}).to_numpy()
+        probabilities = [table[[f"p_{name}" for name in classes]].to_numpy() for table in (of_arm, of_base)]
+        fold = description["fold"] or 0
+        pairs.append(Pair(description["seed"], fold, of_arm["patient_id"].to_numpy(), target, *probabilities))
+        units.append(of_arm)
+    return _Paired(pairs, units, normal, task["score"])
 
 
-def _cutoff_hz(selection: dict[str, Any]) -> float | None:
-    """The frequency above which bands were cut away, where that is all that a selection does."""
-    keep = selection["keep_hz"]
-    is_plain = selection["choose"] == "ranges" and selection["how"] == "crop" and selection["spread_hz"] is None
-    return keep[0][1] if is_plain and keep is not None and len(keep) == 1 and keep[0][0] <= 100 else None
+def _predictions(run: FinishedRun, parts: Sequence[str]) -> pd.DataFrame:
+    predictions = run.predictions()
+    return predictions[predictions["part"].isin(parts)].set_index("unit_id")
 
 
-def _profiles(runs: list[dict[str, Any]], arms: list[str], folder: Path, name: str) -> list[dict[str, str]]:
-    """Heat per band of every arm, the mean over its trainings."""
-    pictures: list[dict[str, str]] = []
-    heat = pd.concat(
-        [each["band_heat"].assign(arm=each["bands"], fold=each["fold"]) for each in runs], ignore_index=True
+def _notes(runs: Iterable[FinishedRun]) -> list[tuple[str, str]]:
+    return sorted(
+        {(part, values["note"]) for run in runs for part, values in run.metrics().items() if values["note"]}
     )
-    heat = heat[heat["scope"] == "band"]
-    is_fold = heat["fold"].notna() & heat["split"].str.startswith("fold")
-    heat["split"] = heat["split"].mask(is_fold, FOLDS)
-    mark_hz = runs[0]["heat"]["hz_groups"]["mark_hz"]
-    for (split, class_name), rows in heat.groupby(["split", "target_class"]):
-        profiles = {}
-        for arm in arms:
-            of_arm = rows[rows["arm"] == arm].groupby("centre_hz")["ratio"]
-            if of_arm.ngroups:
-                ends = {"ratio": of_arm.mean(), "ratio_low": of_arm.min(), "ratio_high": of_arm.max()}
-                profiles[arm] = pd.DataFrame(ends).reset_index()
-        picture = figures.profiles_of_arms(profiles, mark_hz, f"{split}: heat for class {class_name}")
-        caption = (
-            f"{name}, {split}, class {class_name}: heat per band over what even heat over the arm's bands would be; "
-            f"mean over trainings, shaded from the lowest to the highest. Grey: {arms[0]}. Dotted: {mark_hz:g} Hz."
-        )
-        stem = f"profiles_{split}_{class_name}_{len(pictures)}_{runs[0]['experiment'][:8]}.png".replace(" ", "_")
-        pictures.append(png(picture, folder / stem, caption))
-    return pictures
+
+
+def _tables_of(
+    name: str,
+    members: Sequence[FinishedRun],
+    runs: pd.DataFrame,
+    compared: pd.DataFrame,
+    settings: ComparisonSettings,
+) -> ExperimentTables:
+    """What the page shows of one experiment."""
+    descriptions = [run.description() for run in members]
+    runs = runs[runs["run"].isin([run.name for run in members])]
+    compared = compared[compared["experiment"] == name]
+    band_heat = pd.concat([_heat_of_bands(run) for run in members], ignore_index=True)
+    return ExperimentTables(
+        name=name,
+        key=descriptions[0]["experiment"][:8],
+        arms=_arms(members, settings.base),
+        selections={description["bands"]: description["band_selection"] for description in descriptions},
+        n_runs=len(members),
+        n_seeds=len({description["seed"] for description in descriptions}),
+        n_folds=len({description["fold"] for description in descriptions} - {None}),
+        parts=[_tables_of_part(part, runs, compared, settings.metric) for part in _parts(members)],
+        band_heat=band_heat,
+        mark_hz=members[0].heat()["hz_groups"]["mark_hz"],
+    )
+
+
+def _tables_of_part(part: str, runs: pd.DataFrame, compared: pd.DataFrame, metric: str) -> PartTables:
+    is_in_part = runs["fold"].notna() & (runs["part"] != VALIDATION) if part == FOLDS else runs["part"] == part
+    rows = compared[compared["part"] == part]
+    is_main, is_everyone = rows["metric"] == metric, rows["stratum"] == EVERYONE
+    return PartTables(
+        name=part,
+        runs=runs[is_in_part],
+        differences=rows[is_main & is_everyone],
+        other_metrics=rows[~is_main & is_everyone],
+        strata=rows[is_main & ~is_everyone],
+    )
+
+
+def _heat_of_bands(run: FinishedRun) -> pd.DataFrame:
+    bands = run.band_heat()
+    bands = bands[bands["scope"] == "band"]
+    return bands.assign(arm=_arm(run), part=[_part(run, name) for name in bands["part"]])

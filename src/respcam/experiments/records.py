@@ -1,4 +1,4 @@
-"""What became of every run that was asked for: finished, failed with its error, or cut short."""
+"""Run records: every requested run with its state, finished, failed or interrupted."""
 
 import json
 import os
@@ -12,35 +12,37 @@ from pathlib import Path
 
 import pandas as pd
 
+from respcam.experiments.finished import DESCRIPTION, FinishedRun
 from respcam.store.artifact import digest_of, write_atomically
 
 RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
 
 
 @dataclass(frozen=True)
-class Record:
-    """One run that was asked for.
+class RunRecord:
+    """One requested run.
 
     Attributes
     ----------
     key : str
-        Digest of what was asked for; asking again is another attempt of the same record.
+        Digest of the requested configuration; the same configuration again is another attempt of the same record.
     overrides : list of str
-        Of the command line and of the sweep.
+        Overrides of the command line and of the sweep.
     state : str
         running, finished, failed or interrupted.
     run : str
         Folder of the finished run.
     error : str
-        Of the last attempt, one line.
+        Error of the last attempt, one line.
     attempts : int
-        How often it was begun, finished or not.
+        Number of attempts, finished or not.
     started : str
-        ISO 8601, of the last attempt.
+        Start of the last attempt, ISO 8601.
     duration_s : float
-        Of the attempt that did the work; an attempt that found everything done leaves it.
+        Duration of the attempt that did the work; an attempt that finds everything done leaves it.
     host : str
     pid : int
+        Process of the last attempt, and its machine.
     """
 
     key: str
@@ -56,32 +58,48 @@ class Record:
 
 
 class Attempt:
-    """Handed out by `recording`; ``run`` is to be set to the finished run's folder."""
+    """An attempt at a run, from `keeping_record`.
+
+    Attributes
+    ----------
+    run : Path or None
+        Folder of the finished run; to be set before the attempt ends.
+    """
 
     run: Path | None = None
 
 
 @contextmanager
-def recording(folder: Path, asked: str, overrides: Sequence[str]) -> Iterator[Attempt]:
+def keeping_record(folder: Path, configuration: str, overrides: Sequence[str]) -> Iterator[Attempt]:
     """Keep a record of one run while it is made.
 
     Parameters
     ----------
     folder : Path
-        Of the records, a JSON file each.
-    asked : str
+        Folder of the records, one JSON file per run.
+    configuration : str
         The composed configuration: what tells this run from others.
     overrides : sequence of str
+
+    Yields
+    ------
+    Attempt
     """
     folder.mkdir(parents=True, exist_ok=True)
-    key = digest_of(asked)[:16]
+    key = digest_of(configuration)[:16]
     path = folder / f"{key}.json"
-    before = read(path) if path.is_file() else Record(key)
+    before = read(path) if path.is_file() else RunRecord(key)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     record = replace(
-        before, overrides=list(overrides), state=RUNNING, error="", attempts=before.attempts + 1, started=now,
-        host=socket.gethostname(), pid=os.getpid(),
-    )  # fmt: skip
+        before,
+        overrides=list(overrides),
+        state=RUNNING,
+        error="",
+        attempts=before.attempts + 1,
+        started=now,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+    )
     _write(path, record)
     start, attempt = time.monotonic(), Attempt()
     try:
@@ -95,20 +113,20 @@ def recording(folder: Path, asked: str, overrides: Sequence[str]) -> Iterator[At
     _write(path, replace(record, state=FINISHED, run=str(attempt.run), duration_s=duration_s))
 
 
-def read(path: Path) -> Record:
-    """Read one record; one whose process is gone counts as interrupted."""
-    record = Record(**json.loads(path.read_text(encoding="utf-8")))
-    is_gone = record.state == RUNNING and record.host == socket.gethostname() and not _is_alive(record.pid)
-    return replace(record, state=INTERRUPTED) if is_gone else record
+def read(path: Path) -> RunRecord:
+    """Read one record; it counts as interrupted where its process no longer exists."""
+    record = RunRecord(**json.loads(path.read_text(encoding="utf-8")))
+    is_here = record.state == RUNNING and record.host == socket.gethostname()
+    return replace(record, state=INTERRUPTED) if is_here and not _is_alive(record.pid) else record
 
 
 def table(folder: Path) -> pd.DataFrame:
-    """List every run that was asked for.
+    """List every requested run.
 
     Parameters
     ----------
     folder : Path
-        Of the records.
+        Folder of the records.
 
     Returns
     -------
@@ -120,30 +138,21 @@ def table(folder: Path) -> pd.DataFrame:
     rows = []
     for path in sorted(folder.glob("*.json")):
         record = read(path)
-        known: dict[str, object] = {}
-        provenance = Path(record.run) / "provenance.json"
-        if record.state == FINISHED and provenance.is_file():
-            made = json.loads(provenance.read_text(encoding="utf-8"))
-            names = ("dataset", "task", "split", "fold", "bands", "model", "seed")
-            known = {name: made["settings"]["run"][name] for name in names} | {"digest": made["digest"][:16]}
-            known |= {name: own["value"] for name, own in intervals(Path(record.run)).items()}
-        rows.append({"state": record.state, **known, **asdict(record), "overrides": " ".join(record.overrides)})
+        run = FinishedRun(Path(record.run))
+        results = _results(run) if record.state == FINISHED and run.is_finished else {}
+        rows.append({"state": record.state, **results, **asdict(record), "overrides": " ".join(record.overrides)})
     last = ["duration_s", "attempts", "started", "overrides", "digest", "run", "error"]
     if not rows:
         return pd.DataFrame(columns=["state", *last])
-    found = pd.DataFrame(rows).drop(columns=["key", "host", "pid"])
-    return found[[name for name in found if name not in last] + [name for name in last if name in found]]
+    listed = pd.DataFrame(rows).drop(columns=["key", "host", "pid"])
+    return listed[[name for name in listed if name not in last] + [name for name in last if name in listed]]
 
 
-def intervals(run: Path) -> dict[str, dict[str, float]]:
-    """Every metric of every part of a finished run: ``<part>.<metric>`` to value, low, high."""
-    parts = json.loads((run / "metrics.json").read_text(encoding="utf-8"))
-    return {
-        f"{part}.{name}": own
-        for part, values in parts.items()
-        for name, own in values.items()
-        if isinstance(own, dict) and "value" in own
-    }
+def _results(run: FinishedRun) -> dict[str, object]:
+    """What a finished run is, and every metric of every part."""
+    description = {name: run.description()[name] for name in DESCRIPTION}
+    values = {name: interval["value"] for name, interval in run.intervals().items()}
+    return {**description, "digest": run.digest()[:16], **values}
 
 
 def _is_alive(pid: int) -> bool:
@@ -156,5 +165,5 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _write(path: Path, record: Record) -> None:
+def _write(path: Path, record: RunRecord) -> None:
     write_atomically(path, json.dumps(asdict(record), indent=2) + "\n")

@@ -1,29 +1,41 @@
-"""Whether a run that was made again is the same."""
+"""Repetition of a run: which files and metrics are identical."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from respcam.experiments.records import intervals
-from respcam.store.artifact import file_sha256, git_state
+from respcam.data import run_folder
+from respcam.errors import Refused
+from respcam.experiments.finished import FinishedRun
+from respcam.store.artifact import git_state
 
-EXACT = ("model.safetensors", "predictions.csv", "metrics.json", "band_heat.csv", "units.csv")
+EXACT = (
+    run_folder.WEIGHTS,
+    run_folder.PREDICTIONS.name,
+    run_folder.METRICS.name,
+    run_folder.BAND_HEAT.name,
+    run_folder.UNITS.name,
+)
 
 
 def check_can_repeat(run: Path, out: Path) -> None:
     """Refuse what is no finished run, and a folder that holds an earlier repetition.
 
+    Parameters
+    ----------
+    run : Path
+        Folder of a run.
+    out : Path
+        Folder that the repetition goes to.
+
     Raises
     ------
-    FileNotFoundError
-        If the run has no configuration.
-    ValueError
-        If ``out`` is taken: a run would be compared with the repetition of another version.
+    Refused
+        If the run has no configuration, or ``out`` is taken: a run would be compared with the repetition of
+        another version.
     """
-    if not (run / "config.yaml").is_file():
-        raise FileNotFoundError(f"{run}: not a finished run (it has no config.yaml)")
-    if any(out.glob("runs/*/provenance.json")):
-        raise ValueError(f"{out}: made again before; remove it, or name another folder with --out")
+    FinishedRun.of(run, required=run_folder.CONFIGURATION)
+    if any(out.glob(f"runs/*/{run_folder.PROVENANCE.name}")):
+        raise Refused(f"{out}: made again before; remove it, or name another folder with --out")
 
 
 def what_is_the_same(run: Path, again: Path) -> Iterator[str]:
@@ -32,30 +44,32 @@ def what_is_the_same(run: Path, again: Path) -> Iterator[str]:
     Parameters
     ----------
     run : Path
-        As it was made first.
+        The run as it was made first.
     again : Path
-        As this code made it.
+        The run as this code made it.
 
     Yields
     ------
     str
-        A line each: the digest; versions, platform and code where they changed; every file and figure that should
-        be identical.
+        One line for the digest; one for the versions, the platform and the code where they changed; one for every
+        file and metric that should be identical.
     """
-    made, now = (json.loads((folder / "provenance.json").read_text(encoding="utf-8")) for folder in (run, again))
-    yield f"digest: {'the same' if made['digest'] == now['digest'] else 'another: settings or inputs changed'}"
+    first, repeated = FinishedRun(run), FinishedRun(again)
+    made, now = first.provenance(), repeated.provenance()
+    is_same = first.digest() == repeated.digest()
+    yield f"digest: {'the same' if is_same else 'another: settings or inputs changed'}"
     for name in ("libraries", "python", "platform"):
         if made[name] != now[name]:
             yield f"{name}: was {made[name]}, is {now[name]}"
     if made["git"] != git_state():
         yield f"code: was {made['git']}, is {git_state()}"
     for name in EXACT:
-        yield f"{name}: {_word(file_sha256(run / name), file_sha256(again / name))}"
-    before, after = intervals(run), intervals(again)
-    for name, own in before.items():
-        found = after[name]["value"]
-        yield f"{name.replace('.', ' ', 1)}: was {own['value']}, is {found}: {_word(own['value'], found)}"
+        yield f"{name}: {_word(first.sha256(name), repeated.sha256(name))}"
+    intervals = repeated.intervals()
+    for name, interval in first.intervals().items():
+        before, after = interval["value"], intervals[name]["value"]
+        yield f"{name.replace('.', ' ', 1)}: was {before}, is {after}: {_word(before, after)}"
 
 
-def _word(one: object, other: object) -> str:
-    return "identical" if one == other else "differs"
+def _word(before: object, after: object) -> str:
+    return "identical" if before == after else "differs"

@@ -1,6 +1,7 @@
-"""Which mel bands are kept, which lie in which group of Hz, and what "above 1500 Hz" means."""
+"""Mel bands: the selection that a model is fed, and groups of Hz for reporting."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,23 @@ import numpy as np
 from respcam.errors import Refused
 from respcam.sound.front_end import FrontEnd
 
+
+class Guide(StrEnum):
+    """What a model of all bands says about the importance of a band."""
+
+    HEAT = "heat"
+    OCCLUSION = "occlusion"
+
+
 EDGE_RULES = ("lower", "centre", "upper")
-GUIDED = ("coldest_heat", "coldest_occlusion")
-CHOICES = ("ranges", "random", "random_block", *GUIDED)
+GUIDES = {"lowest_heat": Guide.HEAT, "least_drop": Guide.OCCLUSION}
+CHOICES = {  # and what is removed by each, for a reader
+    "ranges": "those outside",
+    "random": "others at random",
+    "random_block": "a random block of neighbours",
+    "lowest_heat": "those with the lowest heat",
+    "least_drop": "those whose occlusion costs least",
+}
 HOWS = ("crop", "mask")
 
 
@@ -21,23 +36,23 @@ class BandSelection:
     Parameters
     ----------
     name : str
-        Of the arm in an experiment: stands in file names and tables.
+        Name of the arm in an experiment, for file names and tables.
     keep_hz : list of [low, high], optional
         Ranges in Hz, both ends included; None keeps every band.
     rule : str
         Which of a triangle's three frequencies must lie in a range: lower, centre or upper.
         Above 1500 Hz lie 9, 10 or 11 of 64 bands (100-2000 Hz), in this order.
     choose : str
-        Which bands go: those outside the ranges, or as many others. random scatters them,
-        random_block takes neighbours, coldest_heat and coldest_occlusion ask a model of all bands,
-        made by the same settings, about its validation patients.
+        Which bands are removed: those outside the ranges, or as many others. random scatters them,
+        random_block takes neighbours, lowest_heat takes those with the least heat and least_drop those whose
+        occlusion costs least, by a model of all bands, made by the same settings, on its validation patients.
     draw : int
         Seed of the random choices.
-    gone : list of int, optional
-        Numbers of the bands that go, from 0 at the bottom, instead of any other choice; what
-        coldest_heat and coldest_occlusion find.
+    removed : list of int, optional
+        Numbers of the removed bands, from 0 at the bottom, instead of any other choice; what
+        lowest_heat and least_drop come to.
     how : str
-        crop makes the picture smaller, mask leaves its size and blanks the bands.
+        crop makes the input smaller, mask leaves its size and blanks the bands.
     spread_hz : [low, high], optional
         Spreads all bands of the front end anew over this range, before any choice.
     """
@@ -47,42 +62,43 @@ class BandSelection:
     rule: str = "centre"
     choose: str = "ranges"
     draw: int = 0
-    gone: list[int] | None = None
+    removed: list[int] | None = None
     how: str = "crop"
     spread_hz: list[float] | None = None
 
     def __post_init__(self) -> None:
         for name, legal in (("rule", EDGE_RULES), ("choose", CHOICES), ("how", HOWS)):
             if getattr(self, name) not in legal:
-                raise ValueError(f"bands.{name} is {getattr(self, name)!r}; expected one of {', '.join(legal)}")
+                raise Refused(f"bands.{name} is {getattr(self, name)!r}; expected one of {', '.join(legal)}")
         if self.choose != "ranges" and self.keep_hz is None:
-            raise ValueError(f"bands.choose is {self.choose}; expected bands.keep_hz to say how many bands go")
+            raise Refused(f"bands.choose is {self.choose}; expected bands.keep_hz to say how many bands go")
         if self.spread_hz is not None and not (
             len(self.spread_hz) == 2 and 0 <= self.spread_hz[0] < self.spread_hz[1]
         ):
-            raise ValueError(f"bands.spread_hz is {self.spread_hz}; expected [low, high] in Hz with 0 <= low < high")
+            raise Refused(f"bands.spread_hz is {self.spread_hz}; expected [low, high] in Hz with 0 <= low < high")
         if self.keep_hz is None:
             return
         if not self.keep_hz:
-            raise ValueError("bands.keep_hz is []; expected at least one [low, high], or null for all bands")
+            raise Refused("bands.keep_hz is []; expected at least one [low, high], or null for all bands")
         for span in self.keep_hz:
             if np.shape(span) != (2,) or not 0 <= span[0] < span[1]:
-                raise ValueError(f"bands.keep_hz has {span}; expected [low, high] in Hz with 0 <= low < high")
+                raise Refused(f"bands.keep_hz has {span}; expected [low, high] in Hz with 0 <= low < high")
         # 1500 and 1500.0 are one setting with one digest
         object.__setattr__(self, "keep_hz", [[float(low), float(high)] for low, high in self.keep_hz])
 
     @property
-    def asks(self) -> str:
-        """What a model of all bands is asked first: heat, occlusion or nothing (blank)."""
-        return self.choose.removeprefix("coldest_") if self.choose in GUIDED and self.gone is None else ""
+    def guide(self) -> Guide | None:
+        """What a model of all bands must tell before the bands are decided; None where they are."""
+        return GUIDES.get(self.choose) if self.removed is None else None
 
     @property
     def words(self) -> str:
         """What is kept, for a reader."""
         ranges = "all" if self.keep_hz is None else f"{self.keep_hz} Hz by the {self.rule} of the band"
-        kept = ranges if self.choose == "ranges" else f"as many as {ranges}; {self.choose.replace('_', ' ')} go"
-        if self.gone is not None:
-            kept = f"all but bands {self.gone}" + ("" if self.choose == "ranges" else f", the {self.choose}")
+        is_ranges = self.choose == "ranges"
+        kept = ranges if is_ranges else f"as many as {ranges}; removed are {CHOICES[self.choose]}"
+        if self.removed is not None:
+            kept = f"all but bands {self.removed}" + ("" if is_ranges else f", {CHOICES[self.choose]}")
         return kept + (", the others blank" if self.how == "mask" else "")
 
     def front_end(self, front_end: FrontEnd) -> FrontEnd:
@@ -111,7 +127,7 @@ class HzGroups:
 
     def __post_init__(self) -> None:
         if len(self.edges_hz) < 2 or np.any(np.diff(self.edges_hz) < 160):
-            raise ValueError(
+            raise Refused(
                 f"edges_hz is {self.edges_hz}; expected rising edges at least 160 Hz apart: "
                 "the 25 ms Hann window resolves no finer"
             )
@@ -148,17 +164,19 @@ def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
 
     Raises
     ------
-    ValueError
-        If no band stays, or a model would have to be asked first.
+    Refused
+        If no band stays, or the bands are not decided yet (`BandSelection.guide`).
     """
     is_kept = np.ones(len(edges_hz), dtype=bool)
-    if selection.gone is not None:
-        if not set(selection.gone) < set(range(len(edges_hz))):
-            raise ValueError(f"bands.gone is {selection.gone}; expected some, not all, of 0 to {len(edges_hz) - 1}")
-        is_kept[selection.gone] = False
+    if selection.removed is not None:
+        if not set(selection.removed) < set(range(len(edges_hz))):
+            raise Refused(
+                f"bands.removed is {selection.removed}; expected some, not all, of 0 to {len(edges_hz) - 1}"
+            )
+        is_kept[selection.removed] = False
         return is_kept
-    if selection.asks:
-        raise ValueError(f"bands.choose is {selection.choose}, but no model of all bands was asked which to take")
+    if selection.guide:
+        raise Refused(f"bands.choose is {selection.choose}, but no model of all bands was asked which to take")
     if selection.keep_hz is None:
         return is_kept
     position_hz = edges_hz[:, EDGE_RULES.index(selection.rule)]
@@ -166,22 +184,22 @@ def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
     for low, high in selection.keep_hz:
         is_kept |= (position_hz >= low) & (position_hz <= high)
     if not is_kept.any():
-        raise ValueError(
+        raise Refused(
             f"bands.keep_hz {selection.keep_hz} keeps no band by the {selection.rule} rule; "
             f"the bands lie between {edges_hz[0, 0]:g} and {edges_hz[-1, 2]:g} Hz"
         )
-    n_gone = int((~is_kept).sum())
+    n_removed = int((~is_kept).sum())
     rng = np.random.default_rng(selection.draw)
     if selection.choose == "random":
-        is_kept = rng.permutation(len(edges_hz)) >= n_gone
+        is_kept = rng.permutation(len(edges_hz)) >= n_removed
     elif selection.choose == "random_block":
-        place = np.arange(len(edges_hz)) - rng.integers(0, len(edges_hz) - n_gone + 1)
-        is_kept = (place < 0) | (place >= n_gone)
+        place = np.arange(len(edges_hz)) - rng.integers(0, len(edges_hz) - n_removed + 1)
+        is_kept = (place < 0) | (place >= n_removed)
     return is_kept
 
 
 def fed_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
-    """Mark the bands of the picture that a model is fed: all of them where those that go are masked.
+    """Mark the bands that a model is fed: all of them where the removed ones are masked.
 
     Parameters, returns and errors are those of `kept_bands`.
     """
@@ -189,23 +207,23 @@ def fed_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
     return is_kept if selection.how == "crop" else np.ones_like(is_kept)
 
 
-def coldest(heat: np.ndarray, edges_hz: np.ndarray, selection: BandSelection) -> BandSelection:
-    """Choose as many bands as the ranges of a selection would take away, the coldest ones.
+def least_important(importance: np.ndarray, edges_hz: np.ndarray, selection: BandSelection) -> BandSelection:
+    """Remove as many bands as the ranges of a selection would, the least important ones.
 
     Parameters
     ----------
-    heat : float64 [shape=(band,)]
-        Lowest where a band matters least.
+    importance : float64 [shape=(band,)]
+        Such as heat, or the drop of the score under occlusion.
     edges_hz : float64 [shape=(band, 3)]
     selection : BandSelection
 
     Returns
     -------
     BandSelection
-        That names the bands (`gone`).
+        With its bands decided (`removed`).
     """
-    n_gone = int((~kept_bands(edges_hz, replace(selection, choose="ranges"))).sum())
-    return replace(selection, gone=sorted(np.argsort(heat, kind="stable")[:n_gone].tolist()))
+    n_removed = int((~kept_bands(edges_hz, replace(selection, choose="ranges"))).sum())
+    return replace(selection, removed=sorted(np.argsort(importance, kind="stable")[:n_removed].tolist()))
 
 
 def group_of_band(centre_hz: np.ndarray, groups: HzGroups) -> np.ndarray:

@@ -1,11 +1,25 @@
-"""Classifiers of log-mel patches, and the layers that heat is taken from."""
+"""Classifiers of log-mel patches: ours, those of timm, and the user's own class."""
 
+import importlib
+import inspect
+import os
+import sys
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-FAMILIES = ("band_cnn", "timm")
+from respcam.errors import Refused
+from respcam.heat.capabilities import BlockNames
+from respcam.heat.layers import checked_scores, in_evaluation
+from respcam.network.band_cnn import BandCNN
+from respcam.store.artifact import file_sha256
+
+__all__ = ["BandCNN", "ModelSettings", "blocks_of", "build", "check_network", "custom_source_sha256"]
+
+FAMILIES = ("band_cnn", "timm", "custom")
 
 
 @dataclass(frozen=True)
@@ -15,13 +29,16 @@ class ModelSettings:
     Parameters
     ----------
     family : str
-        band_cnn (ours) or timm.
+        band_cnn (ours), timm, or custom. A name with a colon makes it custom.
     name : str
-        band_cnn, or any CNN of timm such as resnet18.
+        band_cnn; any CNN of timm such as resnet18; or ``package.module:Class``, a class of the user's, in a
+        package or in a file of the working folder. ``Class(n_classes=2)`` must make a `torch.nn.Module` that maps
+        float32 [shape=(patch, 1, band, frame)] to scores before softmax, float32 [shape=(patch, class)]. It may
+        offer what `respcam.heat.capabilities` describes.
     width : int
         Channels of the first block of band_cnn; doubled three times.
     dropout : float
-        Before the last linear layer.
+        Before the last linear layer; a custom network chooses its own.
     """
 
     family: str = "band_cnn"
@@ -30,110 +47,16 @@ class ModelSettings:
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
+        if ":" in self.name:
+            object.__setattr__(self, "family", "custom")  # the same network has the same digest
         if self.family not in FAMILIES:
-            raise ValueError(f"model.family is {self.family!r}; expected one of {', '.join(FAMILIES)}")
+            raise Refused(f"model.family is {self.family!r}; expected one of {', '.join(FAMILIES)}")
+        if self.family == "custom" and not all(self.name.partition(":")):
+            raise Refused(f"model.name is {self.name!r}; expected package.module:Class")
         if self.width < 1:
-            raise ValueError(f"model.width is {self.width}; expected at least 1 channel")
+            raise Refused(f"model.width is {self.width}; expected at least 1 channel")
         if not 0 <= self.dropout < 1:
-            raise ValueError(f"model.dropout is {self.dropout}; expected 0 or more and below 1")
-
-
-class BandCNN(nn.Module):
-    """Compact CNN that halves frequency once, so that 64 bands keep 32 rows in the last map.
-
-    Convolutions answer a pattern alike at any frequency, so a second input channel holds each row's
-    place (-1 at the lowest band, 1 at the highest; Liu et al. 2018, arXiv 1807.03247). Without it a
-    tone that means nothing draws as much heat as one that does.
-
-    Each channel of the last map is summed up by its mean (what goes on all the time), its loudest
-    row (a wheeze: long and narrow) and its peak (a crackle: short), which one linear layer weighs.
-    The sums are never below zero and large beside what a sound changes about them, so they are
-    normalised first (Ioffe and Szegedy 2015, arXiv 1502.03167).
-    The gradient's mean over the map is the same multiple of that layer's weight, over the channel's
-    standard deviation, in all three parts, so Grad-CAM on the last map is the class activation map
-    (Zhou et al. 2016, arXiv 1512.04150).
-
-    Parameters
-    ----------
-    n_classes : int
-    width : int
-        Channels of the first block.
-    dropout : float
-    """
-
-    def __init__(self, n_classes: int, width: int = 16, dropout: float = 0.2):
-        super().__init__()
-        self.blocks = nn.Sequential(
-            _block(2, width, kernel=5, stride=(1, 2)),
-            _block(width, 2 * width, kernel=3, stride=(2, 2)),
-            _block(2 * width, 4 * width, kernel=3, stride=(1, 2)),
-            _block(4 * width, 8 * width, kernel=3, stride=(1, 2)),
-        )
-        self.norm = nn.BatchNorm1d(8 * width, affine=False)
-        self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(8 * width, n_classes)
-
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Score patches.
-
-        Parameters
-        ----------
-        patches : float32 [shape=(patch, 1, band, frame)]
-
-        Returns
-        -------
-        float32 [shape=(patch, class)]
-            Scores before softmax.
-        """
-        return self.score(self.maps(patches))
-
-    def maps(self, patches: torch.Tensor) -> torch.Tensor:
-        """Last map: float32 [shape=(patch, channel, row, column)]."""
-        return self.blocks(self.with_place(patches))
-
-    def score(self, maps: torch.Tensor) -> torch.Tensor:
-        """Scores from the last map: float32 [shape=(patch, class)]."""
-        return self.classify(*self.row_sums(maps))
-
-    def with_place(self, patches: torch.Tensor) -> torch.Tensor:
-        """Add the channel that holds each row's place: float32 [shape=(patch, 2, band, frame)]."""
-        place = torch.linspace(-1, 1, patches.shape[2], dtype=patches.dtype, device=patches.device)
-        return torch.cat([patches, place[:, None].expand_as(patches)], dim=1)
-
-    def row_sums(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean and peak of each row of the last map, over time: float32 [shape=(patch, channel, row)]."""
-        # max() and not amax(), whose backward pass looks through the whole map for ties
-        return maps.mean(dim=3), maps.max(dim=3).values
-
-    def classify(self, mean: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
-        """Scores from the mean and the peak of each row: float32 [shape=(patch, class)]."""
-        pooled = mean.mean(dim=2) + mean.max(dim=2).values + peak.max(dim=2).values
-        return self.head(self.dropout(self.norm(pooled)))
-
-    def mean_gradient(self, target: torch.Tensor, n_cells: int) -> torch.Tensor:
-        """Gradient of each patch's class score, averaged over a last map of so many cells.
-
-        Mean, loudest row and peak each hand a channel's gradient on whole, whichever cells they take.
-
-        Parameters
-        ----------
-        target : int64 [shape=(patch,)]
-            Class per patch.
-        n_cells : int
-
-        Returns
-        -------
-        float32 [shape=(patch, channel, 1, 1)]
-            In evaluation mode.
-        """
-        variance: torch.Tensor = self.norm.running_var  # type: ignore[assignment]
-        scale = (variance + self.norm.eps).rsqrt_().mul_(3 / n_cells)
-        return (self.head.weight.index_select(0, target) * scale)[..., None, None]
-
-
-def _block(n_in: int, n_out: int, kernel: int, stride: tuple[int, int]) -> nn.Sequential:
-    convolution = nn.Conv2d(n_in, n_out, kernel, stride=stride, padding=kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(n_out), nn.ReLU(inplace=True))
+            raise Refused(f"model.dropout is {self.dropout}; expected 0 or more and below 1")
 
 
 def build(settings: ModelSettings, n_classes: int) -> nn.Module:
@@ -151,45 +74,123 @@ def build(settings: ModelSettings, n_classes: int) -> nn.Module:
 
     Raises
     ------
-    ValueError
-        If timm has no such network or it takes no single-channel picture.
+    Refused
+        If timm has no such network, or the user's class cannot be made.
     """
     if settings.family == "band_cnn":
         return BandCNN(n_classes, settings.width, settings.dropout)
+    if settings.family == "custom":
+        return _custom(settings.name, n_classes)
     import timm  # takes seconds to import, and most runs do without it
 
     if not timm.is_model(settings.name):
         close = timm.list_models(f"*{settings.name}*")[:5]
         hint = f"; did you mean {', '.join(close)}" if close else ""
-        raise ValueError(f"model.name is {settings.name!r}, which timm {timm.__version__} does not have{hint}")
+        raise Refused(f"model.name is {settings.name!r}, which timm {timm.__version__} does not have{hint}")
     return timm.create_model(
         settings.name, pretrained=False, in_chans=1, num_classes=n_classes, drop_rate=settings.dropout
     )
 
 
-def stages(model: nn.Module) -> list[str]:
-    """Name the stages of a network, from the input up: where heat is taken unless other layers are named.
+def _custom(name: str, n_classes: int) -> nn.Module:
+    """Make a network of the user's class, ``package.module:Class``."""
+    make = _class(name)
+    try:
+        if getattr(make, "__init__", None) is nn.Module.__init__:  # which takes anything, and then refuses it
+            raise TypeError("it has no parameter n_classes")
+        inspect.signature(make).bind(n_classes=n_classes)
+    except TypeError as error:
+        call = f"{name.partition(':')[2]}(n_classes={n_classes})"
+        raise Refused(f"model.name is {name!r}; {call} is not possible: {error}") from None
+    network = make(n_classes=n_classes)
+    if not isinstance(network, nn.Module):
+        raise Refused(f"model.name is {name!r}, which makes a {type(network).__name__}; expected a torch.nn.Module")
+    return network
+
+
+def _class(name: str) -> Any:
+    """Import the class of ``package.module:Class``, from the working folder or an installed package."""
+    module_name, _, class_name = name.partition(":")
+    folder = os.getcwd()
+    sys.path.insert(0, folder)
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise Refused(f"model.name is {name!r}; there is no module {error.name} in {folder}, nor installed") from None
+    finally:
+        sys.path.remove(folder)
+    make = getattr(module, class_name, None)
+    if not callable(make):
+        raise Refused(f"model.name is {name!r}; {module.__file__ or module_name} has no class {class_name}")
+    return make
+
+
+def custom_source_sha256(settings: ModelSettings) -> str | None:
+    """SHA-256 of the file that a custom network's class is written in, so that an edit is another model.
+
+    Returns
+    -------
+    str or None
+        64 hex digits; None for networks that are not custom.
+    """
+    if settings.family != "custom":
+        return None
+    return file_sha256(Path(inspect.getfile(_class(settings.name))))
+
+
+def check_network(network: nn.Module, patches: torch.Tensor, n_classes: int) -> None:
+    """Refuse a network that does not score patches; it and the state of the random generators stay as they are.
 
     Parameters
     ----------
-    model : nn.Module
+    network : nn.Module
+        On the CPU.
+    patches : float32 [shape=(patch, 1, band, frame)]
+        A few.
+    n_classes : int
+
+    Raises
+    ------
+    Refused
+        If it fails on patches of this size, or returns anything but scores [shape=(patch, class)].
+    """
+    with in_evaluation(network, is_frozen=False), torch.no_grad(), torch.random.fork_rng(devices=[]):
+        try:
+            scores = network(patches)
+        except (AssertionError, RuntimeError, ValueError) as error:
+            n_bands, n_frames = patches.shape[2:]
+            first_line = str(error).partition("\n")[0]
+            raise Refused(
+                f"network {type(network).__name__} does not take patches of {n_bands} bands and {n_frames} frames: "
+                f"{first_line}"
+            ) from error
+    checked_scores(scores, len(patches), network, n_classes)
+
+
+def blocks_of(network: nn.Module) -> list[str]:
+    """Name the blocks of a network, from the input up: where heat is taken unless other layers are named.
+
+    Parameters
+    ----------
+    network : nn.Module
         As made by `build`.
 
     Returns
     -------
     list of str
-        Dotted names in ``model.named_modules()``.
+        Dotted names in ``network.named_modules()``.
 
     Raises
     ------
-    ValueError
-        If none are known for this network.
+    Refused
+        If the network names none.
     """
-    if isinstance(model, BandCNN):
-        return [f"blocks.{number}" for number in range(len(model.blocks))]
-    known = [stage["module"] for stage in getattr(model, "feature_info", None) or []]
-    names = [name for name in dict.fromkeys(known) if name in dict(model.named_modules())]
+    if isinstance(network, BlockNames):
+        names = network.block_names()
+    else:
+        names = [block["module"] for block in getattr(network, "feature_info", None) or []]
+    names = [name for name in dict.fromkeys(names) if name in dict(network.named_modules())]
     if not names:
-        children = ", ".join(child for child, _ in model.named_children())
-        raise ValueError(f"explain.layers is null and {type(model).__name__} names no stages; it has {children}, ...")
+        children = ", ".join(child for child, _ in network.named_children())
+        raise Refused(f"explain.layers is null and {type(network).__name__} names no blocks; it has {children}, ...")
     return names

@@ -1,6 +1,5 @@
 """Trained models: score patches, draw their heat, score them without some bands."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +11,18 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
+from respcam.data import run_folder
+from respcam.errors import Refused
 from respcam.heat import cam
 from respcam.heat.cam import Choice
-from respcam.network.model import ModelSettings, build, stages
+from respcam.heat.layers import checked_scores
+from respcam.network.inputs import Scaler, Units
+from respcam.network.model import ModelSettings, blocks_of, build
 from respcam.network.occluded import Occlusion, log_odds
-from respcam.network.training import Scaler
-from respcam.store.artifact import write_atomically
-from respcam.store.tables import write_table
+from respcam.network.scoring import predict
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-WEIGHTS, CLASSES, SCALER = "model.safetensors", "classes.json", "scaler.csv"
 
 
 @dataclass(frozen=True)
@@ -55,9 +54,9 @@ class TrainedModel:
     batch_patches: int = 64
 
     @property
-    def stages(self) -> list[str]:
-        """Names of the network's stages, from the input up."""
-        return stages(self.network)
+    def blocks(self) -> list[str]:
+        """Names of the network's blocks, from the input up."""
+        return blocks_of(self.network)
 
     @property
     def judged_classes(self) -> list[int]:
@@ -77,7 +76,10 @@ class TrainedModel:
     def scores(self, patches: np.ndarray) -> torch.Tensor:
         """Score patches [shape=(patch, band, frame)]: float64 [shape=(patch, class)], before softmax."""
         with self.fabric.autocast():
-            return torch.cat([self.network(batch) for batch in self.batches(patches)]).double()
+            return torch.cat([self._scores(batch) for batch in self.batches(patches)]).double()
+
+    def _scores(self, batch: torch.Tensor) -> torch.Tensor:
+        return checked_scores(self.network(batch), len(batch), self.network, len(self.class_names))
 
     def log_odds(self, patches: np.ndarray) -> np.ndarray:
         """Score patches as log-odds of each class: float64 [shape=(patch, class)]."""
@@ -105,7 +107,7 @@ class TrainedModel:
         ----------
         patches : float32 [shape=(patch, band, frame)]
         target : int64 [shape=(patch,)]
-            The class that heat speaks for.
+            The class whose score heat explains.
         choices : sequence of Choice
         network : nn.Module, optional
             Another network of the same shape, such as one with random weights.
@@ -131,19 +133,42 @@ class TrainedModel:
                     heat[choice].append(maps.heat(choice.method, choice.layers).cpu())
         return {choice: torch.cat(parts) for choice, parts in heat.items()}
 
+    def predict(self, units: Units, progress: str = "") -> np.ndarray:
+        """Score units from all their patches, in single precision: probabilities, float32 [shape=(unit, class)]."""
+        return predict(self.network, units, self.scaler, self.pooling, self.fabric, progress)
+
     def save(self, folder: Path, bands: pd.DataFrame) -> None:
         """Write weights, scaler (a row per band of ``bands``) and class names."""
-        weights = {name: tensor.cpu().contiguous() for name, tensor in self.network.state_dict().items()}
-        save_file(weights, folder / WEIGHTS)
-        write_table(bands.assign(mean=self.scaler.mean, std=self.scaler.std), folder / SCALER)
-        write_atomically(folder / CLASSES, json.dumps(self.class_names) + "\n")
+        # a copy of each, because a file holds no two names for one tensor
+        weights = {name: tensor.cpu().contiguous().clone() for name, tensor in self.network.state_dict().items()}
+        save_file(weights, folder / run_folder.WEIGHTS)
+        run_folder.SCALER.write(bands.assign(mean=self.scaler.mean, std=self.scaler.std), folder)
+        run_folder.CLASSES.write(self.class_names, folder)
 
     @staticmethod
-    def load(folder: Path, settings: ModelSettings, fabric: "Fabric", **options: object) -> "TrainedModel":
-        """Read what `save` wrote, onto the fabric's device; ``options`` are further attributes."""
-        class_names = json.loads((folder / CLASSES).read_text(encoding="utf-8"))
+    def load(
+        folder: Path,
+        settings: ModelSettings,
+        fabric: "Fabric",
+        normal: str | None = None,
+        pooling: str = "logsumexp",
+        batch_patches: int = 64,
+    ) -> "TrainedModel":
+        """Read what `save` wrote, onto the fabric's device.
+
+        Raises
+        ------
+        Refused
+            If the weights do not fit the network, as where the class of a user's own network has changed.
+        """
+        class_names = run_folder.CLASSES.read(folder)
         network = build(settings, len(class_names)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network.load_state_dict(load_file(folder / WEIGHTS))
-        bands = pd.read_csv(folder / SCALER)
+        try:
+            network.load_state_dict(load_file(folder / run_folder.WEIGHTS))
+        except RuntimeError as error:
+            weights = folder / run_folder.WEIGHTS
+            raise Refused(f"{weights} holds the weights of another network than {settings.name}") from error
+        bands = run_folder.SCALER.read(folder)
         scaler = Scaler(*(bands[name].to_numpy(np.float32) for name in ("mean", "std")))
-        return TrainedModel(fabric.to_device(network.eval()), scaler, class_names, fabric, **options)  # type: ignore[arg-type]
+        network = fabric.to_device(network.eval())
+        return TrainedModel(network, scaler, class_names, fabric, normal, pooling, batch_patches)

@@ -1,1 +1,1 @@
-"""Pages and figures."""
+"""Report: pages and figures of runs and comparisons."""

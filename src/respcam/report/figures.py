@@ -1,4 +1,4 @@
-"""Figures of a report. They show what was computed and compute nothing new."""
+"""Plots of a page. They show what was computed and compute nothing new."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from respcam.data.run_folder import MEDIAN
+
 if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
+    from matplotlib.axes import Axes
     from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
 
 BLUE, ORANGE, GREY = "#2b6ca3", "#d9822b", "#8a8a8a"
 VERDICT_COLOURS = {"better": BLUE, "worse": ORANGE, "no worse": "#4c8c4a", "open": GREY}
+FILL_COLOURS = (ORANGE, "#3c8d40", "#7a4fa3")
 FILL_WORDS = {"mean": "the training mean", "floor": "the log floor", "other": "another class's recording"}
 
 
@@ -84,28 +88,8 @@ def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> "Figure
     figure = _figure(8, 0.7 + 2.3 * len(classes))
     panels = figure.subplots(len(classes), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, classes, strict=True):
-        own = band_heat[band_heat["target_class"] == name]
-        bands, groups = own[own["scope"] == "band"], own[own["scope"] == "group"]
-        axes.bar(
-            groups["lower_hz"],
-            groups["ratio"],
-            width=groups["upper_hz"] - groups["lower_hz"],
-            align="edge",
-            color=BLUE,
-            alpha=0.25,
-            edgecolor="white",
-            label="group of Hz",
-        )
-        axes.plot(bands["centre_hz"], bands["ratio"], color=BLUE, marker=".", markersize=3, label="mel band")
-        axes.fill_between(
-            bands["centre_hz"].astype(float),
-            bands["ratio_low"].astype(float),
-            bands["ratio_high"].astype(float),
-            color=BLUE,
-            alpha=0.3,
-            linewidth=0,
-            label="95 % interval over patients",
-        )
+        of_class = band_heat[band_heat["target_class"] == name]
+        _draw_profile(axes, of_class[of_class["scope"] == "band"], of_class[of_class["scope"] == "group"])
         axes.axhline(1, color=GREY, linestyle="--", label="uniform heat")
         axes.axvline(mark_hz, color=ORANGE, linestyle="-", label=f"{mark_hz:g} Hz")
         axes.set(ylabel="heat / uniform", title=f"heat for class {name}", ylim=(0, None))
@@ -113,6 +97,30 @@ def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> "Figure
     panels[-1].set(xlabel="frequency (Hz)", xlim=(0, max(2000, band_heat["upper_hz"].max())))
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _draw_profile(axes: "Axes", bands: pd.DataFrame, groups: pd.DataFrame) -> None:
+    """Groups of Hz as bars, bands as a curve with its interval."""
+    axes.bar(
+        groups["lower_hz"],
+        groups["ratio"],
+        width=groups["upper_hz"] - groups["lower_hz"],
+        align="edge",
+        color=BLUE,
+        alpha=0.25,
+        edgecolor="white",
+        label="group of Hz",
+    )
+    axes.plot(bands["centre_hz"], bands["ratio"], color=BLUE, marker=".", markersize=3, label="mel band")
+    axes.fill_between(
+        bands["centre_hz"].astype(float),
+        bands["ratio_low"].astype(float),
+        bands["ratio_high"].astype(float),
+        color=BLUE,
+        alpha=0.3,
+        linewidth=0,
+        label="95 % interval over patients",
+    )
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ class Example:
 
 
 def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> "Figure":
-    """Spectrograms above the same spectrograms with heat laid over; one heat scale for all.
+    """Spectrograms beside the same spectrograms with heat over them; one heat scale for all.
 
     Parameters
     ----------
@@ -189,14 +197,13 @@ def forest(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figur
     """
     figure = _figure(8, 1.3 + 0.34 * len(table))
     axes = figure.subplots()
-    for row, own in enumerate(table.itertuples()):
-        colour = VERDICT_COLOURS.get(own.verdict, GREY)
-        axes.errorbar(
-            own.value, row, xerr=[[own.value - own.low], [own.high - own.value]], fmt="o", color=colour, capsize=3
-        )
+    for place, row in enumerate(table.itertuples()):
+        colour = VERDICT_COLOURS.get(row.verdict, GREY)
+        ends = [[row.value - row.low], [row.high - row.value]]
+        axes.errorbar(row.value, place, xerr=ends, fmt="o", color=colour, capsize=3)
     axes.axvline(0, color="black", linewidth=1)
     axes.axvline(-margin, color=GREY, linestyle="--", label=f"margin of {margin:g}")
-    axes.set_yticks(range(len(table)), [f"{own.arm}: {own.verdict}" for own in table.itertuples()], fontsize=8)
+    axes.set_yticks(range(len(table)), [f"{row.arm}: {row.verdict}" for row in table.itertuples()], fontsize=8)
     axes.set(xlabel=f"{metric} minus that of {base}", ylim=(len(table) - 0.5, -0.5))
     axes.grid(axis="x", color="#dddddd")
     axes.legend(fontsize=8, loc="best")
@@ -204,7 +211,7 @@ def forest(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figur
 
 
 def cutoff_curve(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figure":
-    """Difference from the base arm over the frequency above which bands were cut away.
+    """Difference from the base arm over the frequency above which bands were removed.
 
     Parameters
     ----------
@@ -213,11 +220,11 @@ def cutoff_curve(table: pd.DataFrame, metric: str, base: str, margin: float) -> 
     metric, base : str
     margin : float
     """
-    own = table.sort_values("cutoff_hz")
+    curve = table.sort_values("cutoff_hz")
     figure = _figure(8, 3.2)
     axes = figure.subplots()
-    axes.fill_between(own["cutoff_hz"], own["low"], own["high"], color=BLUE, alpha=0.2, linewidth=0)
-    axes.plot(own["cutoff_hz"], own["value"], "o-", color=BLUE)
+    axes.fill_between(curve["cutoff_hz"], curve["low"], curve["high"], color=BLUE, alpha=0.2, linewidth=0)
+    axes.plot(curve["cutoff_hz"], curve["value"], "o-", color=BLUE)
     axes.axhline(0, color="black", linewidth=1)
     axes.axhline(-margin, color=GREY, linestyle="--", label=f"margin of {margin:g}")
     axes.set(xlabel="bands kept below (Hz)", ylabel=f"{metric} minus that of {base}")
@@ -256,59 +263,68 @@ def profiles_of_arms(profiles: dict[str, pd.DataFrame], mark_hz: float, title: s
     return figure
 
 
-def occlusion(single: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, margin: float, title: str) -> "Figure":
+def occlusion(
+    by_group: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, margin: float, title: str
+) -> "Figure":
     """What replacing bands costs, beside the heat, and the low-pass and high-pass curves.
 
     Parameters
     ----------
-    single : DataFrame
-        Fall of the class score per group: ``name`` (occlusion, or occlusion and its fill), ``hz, fall,
-        fall_low, fall_high``.
+    by_group : DataFrame
+        Drop of the class score per group of Hz: ``fill`` (a key of `FILL_WORDS`, or `MEDIAN`), ``hz, drop, drop_low,
+        drop_high``.
     heat : DataFrame
         Share of the heat per group: ``hz, share``.
     curves : DataFrame
-        Fall of AUROC: ``fill, kind, cutoff_hz, fall, fall_low, fall_high``.
+        Drop of AUROC: ``fill, kind, cutoff_hz, drop, drop_low, drop_high``.
     margin : float
         Drawn in the curves.
     title : str
     """
     figure = _figure(11, 6.4)
     (above, low_pass), (below, high_pass) = figure.subplots(2, 2, width_ratios=[1.2, 1])
-    middle = single[single["name"] == "occlusion"]
-    places = np.arange(len(middle))
-    # the percentiles of resamples need not enclose the figure itself
-    low, high = (
-        (way * (middle["fall"] - middle[end])).clip(lower=0) for way, end in ((1, "fall_low"), (-1, "fall_high"))
-    )
-    above.bar(
-        places, middle["fall"], yerr=[low, high], color=BLUE, alpha=0.45, capsize=3, label="median of the fills"
-    )
-    colours = {}
-    for number, (name, own) in enumerate(single[single["name"] != "occlusion"].groupby("name", sort=False)):
-        fill = name.removeprefix("occlusion, ")
-        colours[fill] = (ORANGE, "#3c8d40", "#7a4fa3")[number % 3]
-        above.plot(
-            places, own["fall"], "o", markersize=4, color=colours[fill], label=f"filled with {FILL_WORDS[fill]}"
-        )
-    above.axhline(0, color=GREY, linewidth=0.8)
-    above.set(title="Occlusion: fall of the class score when a group is replaced", ylabel="fall (log-odds)")
-    above.legend(fontsize=7)
+    fills = dict.fromkeys(fill for fill in by_group["fill"] if fill != MEDIAN)
+    colours = {fill: FILL_COLOURS[number % len(FILL_COLOURS)] for number, fill in enumerate(fills)}
+    median = by_group[by_group["fill"] == MEDIAN]
+    _draw_drops(above, median, by_group, colours)
+    places = np.arange(len(median))
     below.bar(places, heat["share"], color="#a33c3c", alpha=0.6)
     below.set(title="Heat: share of each group", ylabel="share", xlabel="group (Hz)")
     for axes in (above, below):
-        axes.set_xticks(places, middle["hz"], rotation=35, ha="right", fontsize=7)
+        axes.set_xticks(places, median["hz"], rotation=35, ha="right", fontsize=7)
     for axes, kind, words in (
         (low_pass, "low_pass", "Low-pass: bands above the cut-off replaced"),
         (high_pass, "high_pass", "High-pass: bands below the cut-off replaced"),
     ):
-        for fill, own in curves[curves["kind"] == kind].groupby("fill", sort=False):
-            colour = colours.get(fill, BLUE)
-            axes.plot(own["cutoff_hz"], own["fall"], marker=".", color=colour, label=FILL_WORDS[fill])
-            ends = (own["fall_low"].astype(float), own["fall_high"].astype(float))
-            axes.fill_between(own["cutoff_hz"], *ends, color=colour, alpha=0.15, linewidth=0)
+        _draw_curves(axes, curves[curves["kind"] == kind], colours)
         axes.axhline(margin, color=GREY, linestyle="--", label=f"margin {margin:g}")
         axes.axhline(0, color=GREY, linewidth=0.8)
-        axes.set(title=words, ylabel="fall of AUROC", xlabel="cut-off (Hz)")
+        axes.set(title=words, ylabel="drop of AUROC", xlabel="cut-off (Hz)")
     low_pass.legend(fontsize=7)
     figure.suptitle(title, fontsize=11)
     return figure
+
+
+def _draw_drops(axes: "Axes", median: pd.DataFrame, by_group: pd.DataFrame, colours: dict[str, str]) -> None:
+    """Drop of the class score per group: the median of the fills as bars, every fill as points."""
+    places = np.arange(len(median))
+    # the percentiles of resamples need not enclose the value itself
+    low, high = (
+        (sign * (median["drop"] - median[end])).clip(lower=0) for sign, end in ((1, "drop_low"), (-1, "drop_high"))
+    )
+    axes.bar(places, median["drop"], yerr=[low, high], color=BLUE, alpha=0.45, capsize=3, label="median of the fills")
+    for fill, colour in colours.items():
+        drop = by_group.loc[by_group["fill"] == fill, "drop"]
+        axes.plot(places, drop, "o", markersize=4, color=colour, label=f"filled with {FILL_WORDS[fill]}")
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    axes.set(title="Occlusion: drop of the class score when a group is replaced", ylabel="drop (log-odds)")
+    axes.legend(fontsize=7)
+
+
+def _draw_curves(axes: "Axes", curves: pd.DataFrame, colours: dict[str, str]) -> None:
+    """Drop of AUROC over the cut-off, a curve with its interval per fill."""
+    for fill, curve in curves.groupby("fill", sort=False):
+        colour = colours.get(fill, BLUE)
+        axes.plot(curve["cutoff_hz"], curve["drop"], marker=".", color=colour, label=FILL_WORDS[fill])
+        ends = (curve["drop_low"].astype(float), curve["drop_high"].astype(float))
+        axes.fill_between(curve["cutoff_hz"], *ends, color=colour, alpha=0.15, linewidth=0)

@@ -1,11 +1,21 @@
-"""One self-contained HTML page from tables and pictures."""
+"""Self-contained HTML page: templates, inlined figures, number formats."""
 
 import base64
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
+
+if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
+    from matplotlib.figure import Figure
+
+DASH = "\N{EN DASH}"
+MINUS = "\N{MINUS SIGN}"
+DOTS_PER_INCH = 110
 
 ENVIRONMENT = Environment(
     loader=PackageLoader("respcam.report", "templates"),
@@ -16,21 +26,67 @@ ENVIRONMENT = Environment(
 )
 
 
-def with_interval(figure: Mapping[str, float | None]) -> Markup:
-    """Write a figure with its interval below it, or a dash where it is not defined."""
-    if figure["value"] is None:
-        return Markup("\N{EN DASH}")
-    # adding zero turns a rounded -0.0 into 0.0
-    value, low, high = (
-        f"{round(figure[name] or 0.0, 3) + 0.0:.3f}".replace("-", "\N{MINUS SIGN}")
-        for name in ("value", "low", "high")
-    )
-    return Markup('{}<br><span class="small">{} to {}</span>').format(value, low, high)
+@dataclass(frozen=True)
+class InlineFigure:
+    """A figure inside a page.
+
+    Attributes
+    ----------
+    uri : str
+        The PNG as a ``data:`` address.
+    caption : str
+    """
+
+    uri: str
+    caption: str
+
+
+def save_figure(figure: "Figure", path: Path, caption: str) -> InlineFigure:
+    """Save a figure beside a page, and make it ready for the page.
+
+    Parameters
+    ----------
+    figure : Figure
+    path : Path
+        PNG file to write; its folder is made where it is missing.
+    caption : str
+
+    Returns
+    -------
+    InlineFigure
+    """
+    memory = BytesIO()
+    figure.savefig(memory, format="png", dpi=DOTS_PER_INCH)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(memory.getvalue())
+    return InlineFigure(data_uri(memory.getvalue()), caption)
 
 
 def data_uri(png: bytes) -> str:
-    """Inline a PNG picture."""
+    """Inline a PNG image."""
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+def with_interval(metric: Mapping[str, float | None]) -> Markup:
+    """Write a value with its interval below it, or a dash where it is not defined.
+
+    Parameters
+    ----------
+    metric : mapping
+        ``value, low, high``; None where the metric is not defined.
+
+    Returns
+    -------
+    Markup
+        HTML with three decimals.
+    """
+    if metric["value"] is None:
+        return Markup(DASH)
+    # adding zero turns a rounded -0.0 into 0.0
+    value, low, high = (
+        f"{round(metric[name] or 0.0, 3) + 0.0:.3f}".replace("-", MINUS) for name in ("value", "low", "high")
+    )
+    return Markup('{}<br><span class="small">{} to {}</span>').format(value, low, high)
 
 
 def render(template: str, **content: Any) -> str:
@@ -39,7 +95,7 @@ def render(template: str, **content: Any) -> str:
     Raises
     ------
     jinja2.UndefinedError
-        If the template names something that is not given.
+        If the template names something that the content lacks.
     """
     return ENVIRONMENT.get_template(template).render(**content)
 

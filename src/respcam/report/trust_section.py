@@ -1,72 +1,107 @@
-"""The report's section on trust: tables and pictures from what the trust stage found."""
+"""Trust section of a run's page: evidence on heat as rows, sentences and figures."""
 
-import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from respcam.evidence.tables import LOUDEST
-from respcam.heat.cam import METHODS
+from respcam.heat.cam import METHODS, Choice
 from respcam.report import figures
-from respcam.report.pictures import png
-from respcam.store.artifact import Artifact
+from respcam.report.page import DASH, MINUS, InlineFigure, save_figure
 
-TABLES = ("occlusion", "methods", "profiles", "randomisation", "localisation", "metadata", "strata", "blank")
-FILES = ("trust.json", *(f"{name}.csv" for name in TABLES))
+TABLES = ("occlusion", "methods", "profiles", "localisation", "metadata", "strata", "blank")
+TEXT_COLUMNS = ("layers", "fill", "objections", "densest_hz")  # may be blank
+BASELINES = {"loudest_band": "loudest band", "loudest_moment": "loudest moment"}
+OCCLUSION = "occlusion"  # rows of profiles.csv that no method made
+OUTCOMES = {"supported": "supported", "undecided": "undecided", "not_supported": "not supported"}
 
 
-def section(trust: Artifact, bands: pd.DataFrame, metrics: dict[str, Any], folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class TrustTables:
+    """The evidence on one run's heat, and the verdict.
+
+    Attributes
+    ----------
+    summary : mapping
+        Content of ``trust.json``: ``method, layers, parts, cutoff, fields, settings``.
+    tables : mapping of str to DataFrame
+        By the names in `TABLES`, each with a column ``part``.
+    """
+
+    summary: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+
+    @property
+    def choice(self) -> Choice:
+        """Where the heat of the run comes from."""
+        return Choice(self.summary["method"], tuple(self.summary["layers"]))
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Layers whose receptive field was measured: the blocks of the network, lowest first."""
+        return tuple(row["layer"] for row in self.summary["fields"])
+
+    def of_part(self, part: str) -> dict[str, pd.DataFrame]:
+        """The rows of one part; blank cells of text are empty text."""
+        return {name: _rows_of(self.tables[name], part) for name in TABLES}
+
+
+def _rows_of(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    rows = table[table["part"] == part]
+    columns = [rows[name].astype(object) for name in TEXT_COLUMNS if name in rows]
+    return rows.assign(**{str(column.name): column.where(column.notna(), "") for column in columns})
+
+
+def section(trust: TrustTables, bands: pd.DataFrame, metrics: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Gather what the template shows.
 
     Parameters
     ----------
-    trust : Artifact
+    trust : TrustTables
     bands : DataFrame
-        Those that the model was fed: ``lower_hz, upper_hz``.
-    metrics : dict
-        Figures of each part.
+        The bands that the model was fed: ``lower_hz, upper_hz``.
+    metrics : mapping
+        Metrics of every part, with its ``note``.
     folder : Path
-        For the pictures.
+        Folder that figures are written to.
 
     Returns
     -------
     dict
+        ``parts, limits, cutoff, sources, fields``.
     """
-    found = json.loads((trust.require() / "trust.json").read_text(encoding="utf-8"))
-    text = {"name": str, "value": str, "hz": str, "densest_hz": str}
-    tables = {name: pd.read_csv(trust.folder / f"{name}.csv", dtype=text) for name in TABLES}
-    parts = []
-    for name, verdict in found["parts"].items():
-        own = {key: table[table["split"] == name] for key, table in tables.items()}
-        parts.append(
-            {
-                **verdict,
-                "name": name,
-                "note": metrics[name]["note"],
-                "model": metrics[name]["auroc"],
-                "pictures": [_picture(own, found, name, metrics[name]["note"], folder)],
-                "has_padding": bool((own["methods"]["padding_even"] > 0).any()),
-                "has_control": "control_similarity" in own["methods"],
-                "methods": _methods(own["methods"], found),
-                "localisation": _localisation(own["localisation"], found),
-                "metadata": [_with(row, "auroc") for row in own["metadata"].to_dict("records")],
-                "strata": [
-                    _with(row, "auroc") for row in own["strata"].fillna({"densest_hz": ""}).to_dict("records")
-                ],
-                **_blank(own["blank"]),
-            }
-        )
+    summary = trust.summary
     return {
-        "parts": parts,
-        "limits": found["settings"]["limits"],
-        "cutoff": _cutoff(found["cutoff"]),
+        "parts": [_part(trust, name, metrics[name], folder) for name in summary["parts"]],
+        "limits": summary["settings"]["limits"],
+        "cutoff": _cutoff(summary["cutoff"]),
         "sources": list(METHODS.values()),
-        "fields": [_field(row, bands) for row in found["fields"]],
+        "fields": [_field(row, bands) for row in summary["fields"]],
     }
 
 
-def _figure(row: dict[str, Any], name: str) -> dict[str, float | None]:
+def _part(trust: TrustTables, name: str, metrics: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    tables, verdict = trust.of_part(name), trust.summary["parts"][name]
+    title = f"{name} ({metrics['note']})" if metrics["note"] else name
+    return {
+        **verdict,
+        "name": name,
+        "note": metrics["note"],
+        "model": metrics["auroc"],
+        "figures": [_figure(trust, tables, title, folder / f"occlusion_{name}.png")],
+        "has_padding": bool((tables["methods"]["padding_uniform"] > 0).any()),
+        "has_control": "control_similarity" in tables["methods"],
+        "methods": _method_rows(trust, tables["methods"]),
+        "localisation": _localisation_rows(trust, tables["localisation"]),
+        "metadata": [_with_intervals(row, "auroc") for row in tables["metadata"].to_dict("records")],
+        "strata": [_with_intervals(row, "auroc") for row in tables["strata"].to_dict("records")],
+        **_blank(tables["blank"]),
+    }
+
+
+def _interval(row: Mapping[str, Any], name: str) -> dict[str, float | None]:
     values = (row.get(f"{name}{end}") for end in ("", "_low", "_high"))
     return {
         key: None if value is None or pd.isna(value) else float(value)
@@ -74,88 +109,95 @@ def _figure(row: dict[str, Any], name: str) -> dict[str, float | None]:
     }
 
 
-def _with(row: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {**row, **{name: _figure(row, name) for name in names}}
+def _with_intervals(row: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {**row, **{name: _interval(row, name) for name in names}}
 
 
-def _title(name: str, n_stages: int) -> str:
-    method, _, layers = name.partition(" @ ")
-    if method not in METHODS:
-        return f"{name} (no model)"
-    place = "all stages fused" if layers.count("+") == n_stages - 1 else layers.replace("+", " + ")
-    return f"{METHODS[method].title}, {place}"
+def _shown(trust: TrustTables) -> dict[tuple[str, str], str]:
+    """Rows that the page shows, by method and layers, with their titles.
+
+    First the choice of this report, then every method on the last block and fused, then the baselines.
+    """
+    blocks = trust.blocks
+    choices = [trust.choice]
+    choices += [Choice(method, layers) for method in METHODS for layers in ((blocks[-1],), blocks)]
+    titles = {(choice.method, choice.place): _title(choice, blocks) for choice in choices}
+    return titles | {(name, ""): f"{words} (no model)" for name, words in BASELINES.items()}
 
 
-def _shown(names: pd.Series, found: dict[str, Any]) -> list[str]:
-    """The method of this report first, then each method on the last stage and fused, then the baselines."""
-    stages = [row["layer"] for row in found["fields"]]
-    own = f"{found['method']} @ {'+'.join(found['layers'])}"
-    wanted = [f"{method} @ {layers}" for method in METHODS for layers in (stages[-1], "+".join(stages))]
-    return [name for name in dict.fromkeys([own, *wanted, LOUDEST, "loudest moment"]) if name in set(names)]
+def _title(choice: Choice, blocks: tuple[str, ...]) -> str:
+    is_fused = len(choice.layers) == len(blocks)
+    place = "all blocks fused" if is_fused else " + ".join(choice.layers)
+    return f"{METHODS[choice.method].title}, {place}"
 
 
-def _methods(table: pd.DataFrame, found: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    by_name = table.set_index("name", drop=False)
-    shown = _shown(table["name"], found)
-    for name in shown:
-        row = by_name.loc[name].to_dict()
-        is_baseline = not row["is_method"]
-        verdict = "supported" if row["is_supported"] else f"not supported: {row['against']}"
-        if not is_baseline and not row["is_supported"] and pd.isna(row["against"]):
-            verdict = "not supported: see the verdict on the model"
-        rows.append(
-            {
-                **_with(row, "agreement", "rank_agreement", "over_random", "over_loudest"),
-                "title": _title(name, len(found["fields"])),
-                "is_own": name == shown[0],
-                "similarity": _number(row["similarity"]),
-                "control": _number(row.get("control_similarity")),
-                "border": _share(row, "border"),
-                "blank": _share(row, "blank"),
-                "padding": _share(row, "padding"),
-                "verdict": "baseline" if is_baseline else verdict,
-            }
-        )
-    return rows
+def _by_choice(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(row["method"], row["layers"]): row for row in table.to_dict("records")}
+
+
+def _method_rows(trust: TrustTables, table: pd.DataFrame) -> list[dict[str, Any]]:
+    by_choice = _by_choice(table)
+    return [
+        {
+            **_with_intervals(by_choice[key], "agreement", "rank_agreement", "over_random", "over_loudest"),
+            "title": title,
+            "is_explained": key == (trust.choice.method, trust.choice.place),
+            "similarity": _number(by_choice[key]["similarity"]),
+            "control": _number(by_choice[key].get("control_similarity")),
+            "border": _share(by_choice[key], "border"),
+            "blank": _share(by_choice[key], "blank"),
+            "padding": _share(by_choice[key], "padding"),
+            "verdict": _verdict(by_choice[key]),
+        }
+        for key, title in _shown(trust).items()
+        if key in by_choice
+    ]
+
+
+def _verdict(row: Mapping[str, Any]) -> str:
+    if row["method"] not in METHODS:
+        return "baseline"
+    words = OUTCOMES[row["outcome"]]
+    if row["outcome"] == "supported":
+        return words
+    return f"{words}: {row['objections'] or 'see the verdict on the model'}"
 
 
 def _number(value: float | None) -> str:
-    return "\N{EN DASH}" if value is None or pd.isna(value) else f"{value:.2f}".replace("-", "\N{MINUS SIGN}")
+    return DASH if value is None or pd.isna(value) else f"{value:.2f}".replace("-", MINUS)
 
 
-def _share(row: dict[str, Any], name: str) -> str:
-    return "\N{EN DASH}" if pd.isna(row[name]) else f"{row[name]:.0%} ({row[f'{name}_even']:.0%})"
+def _share(row: Mapping[str, Any], name: str) -> str:
+    return DASH if pd.isna(row[name]) else f"{row[name]:.0%} ({row[f'{name}_uniform']:.0%})"
 
 
-def _localisation(table: pd.DataFrame, found: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = []
-    by_name = table.set_index("name", drop=False)
-    shown = _shown(table["name"], found)
-    for name in shown:
-        row = by_name.loc[name].to_dict()
-        random = f"{name} (random weights)"
-        rows.append(
-            {
-                **_with(row, "pointing", "inside", "gain", "pointing_lead", "inside_lead"),
-                "title": _title(name, len(found["fields"])),
-                "is_own": name == shown[0],
-                "covered": f"{row['covered']:.3f}",
-                "random": f"{by_name.at[random, 'pointing']:.3f}" if random in by_name.index else "\N{EN DASH}",
-            }
-        )
-    return rows
+def _localisation_rows(trust: TrustTables, table: pd.DataFrame) -> list[dict[str, Any]]:
+    if table.empty:
+        return []
+    is_random = table["weights"] == "random"
+    by_choice, randomised = _by_choice(table[~is_random]), _by_choice(table[is_random])
+    return [
+        {
+            **_with_intervals(by_choice[key], "pointing", "inside", "gain", "pointing_lead", "inside_lead"),
+            "title": title,
+            "is_explained": key == (trust.choice.method, trust.choice.place),
+            "covered": f"{by_choice[key]['covered']:.3f}",
+            "random": f"{randomised[key]['pointing']:.3f}" if key in randomised else DASH,
+        }
+        for key, title in _shown(trust).items()
+        if key in by_choice
+    ]
 
 
 def _blank(table: pd.DataFrame) -> dict[str, Any]:
     rows = [
-        {"name": name, "shares": [f"{share:.0%}" for share in own["blank"]]}
-        for name, own in table.groupby("class", sort=False)
+        {"name": name, "shares": [f"{share:.0%}" for share in of_class["blank"]]}
+        for name, of_class in table.groupby("class", sort=False)
     ]
     return {"blank_hz": list(dict.fromkeys(table["hz"])), "blank": rows}
 
 
-def _cutoff(cutoff: dict[str, Any]) -> str:
+def _cutoff(cutoff: Mapping[str, Any]) -> str:
     basis = (
         f"judged on {cutoff['n_patches']} patches of {cutoff['n_patients']} validation patients, bands above the "
         f"cut-off filled with {figures.FILL_WORDS[cutoff['fill']]}; a suggestion for a pruned run, not a result"
@@ -168,27 +210,24 @@ def _cutoff(cutoff: dict[str, Any]) -> str:
     )
 
 
-def _field(row: dict[str, Any], bands: pd.DataFrame) -> dict[str, Any]:
+def _field(row: Mapping[str, Any], bands: pd.DataFrame) -> dict[str, Any]:
     low_hz, high_hz = bands["lower_hz"].iloc[row["first_band"]], bands["upper_hz"].iloc[row["last_band"]]
     return {**row, "seen_hz": f"{low_hz:.0f} to {high_hz:.0f} Hz"}
 
 
-def _picture(
-    tables: dict[str, pd.DataFrame], found: dict[str, Any], part: str, note: str | None, folder: Path
-) -> dict[str, str]:
+def _figure(trust: TrustTables, tables: Mapping[str, pd.DataFrame], title: str, path: Path) -> InlineFigure:
     profiles, curves = tables["profiles"], tables["occlusion"]
-    own = f"{found['method']} @ {'+'.join(found['layers'])}"
-    words = f"{part}{f' ({note})' if note else ''}"
-    picture = figures.occlusion(
-        profiles[profiles["name"].str.startswith("occlusion")],
-        profiles[profiles["name"] == own],
+    is_explained = (profiles["method"] == trust.choice.method) & (profiles["layers"] == trust.choice.place)
+    figure = figures.occlusion(
+        profiles[profiles["method"] == OCCLUSION],
+        profiles[is_explained],
         curves[(curves["of"] == "auroc") & (curves["kind"] != "single")],
-        found["settings"]["limits"]["margin"],
-        f"{words}: what the model needs, and where its heat lies",
+        trust.summary["settings"]["limits"]["margin"],
+        f"{title}: what the model needs, and where its heat lies",
     )
     caption = (
-        f"{words}. Left, above: fall of the class score (log-odds, classes weighted alike) when one group of Hz is "
-        "replaced; below: share of the heat in each group. Where both are high the picture tells the truth. Right: "
+        f"{title}. Left, above: drop of the class score (log-odds, classes weighted alike) when one group of Hz is "
+        "replaced; below: share of the heat in each group. Where both are high, heat agrees with occlusion. Right: "
         "loss of AUROC when everything above, or below, a cut-off is replaced. Bars and shades: 95 % over patients."
     )
-    return png(picture, folder / f"occlusion_{part}.png", caption)
+    return save_figure(figure, path, caption)

@@ -1,12 +1,11 @@
-"""Waveform to log-mel frames, framed exactly: no centring, no padding."""
+"""Log-mel front end: a waveform to frames, framed exactly, without centring or padding."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import soundfile as sf
 from scipy import fft
+
+from respcam.errors import Refused
 
 BLOCK_FRAMES = 128  # their spectra fit a core's cache
 
@@ -29,7 +28,12 @@ class FrontEnd:
     n_bands : int
     f_min_hz, f_max_hz : float
     log_offset : float
-        Added to the mel magnitude before the logarithm: the floor of the picture.
+        Added to the mel magnitude before the logarithm: the floor of every patch.
+
+    Raises
+    ------
+    Refused
+        If a value is out of its range.
     """
 
     sample_rate_hz: int = 16_000
@@ -44,13 +48,13 @@ class FrontEnd:
     def __post_init__(self) -> None:
         for name in ("window_samples", "hop_samples", "n_bands", "log_offset"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"front_end.{name} is {getattr(self, name)}; expected more than 0")
+                raise Refused(f"front_end.{name} is {getattr(self, name)}; expected more than 0")
         if self.n_fft < self.window_samples:
-            raise ValueError(
+            raise Refused(
                 f"front_end.n_fft is {self.n_fft}; expected at least the window of {self.window_samples} samples"
             )
         if not 0 <= self.f_min_hz < self.f_max_hz <= self.sample_rate_hz / 2:
-            raise ValueError(
+            raise Refused(
                 f"front_end.f_min_hz, f_max_hz are {self.f_min_hz:g}, {self.f_max_hz:g}; expected "
                 f"0 <= f_min_hz < f_max_hz <= {self.sample_rate_hz / 2:g} Hz, half the sample rate"
             )
@@ -67,16 +71,40 @@ class FrontEnd:
 
 
 def n_frames(n_samples: int, settings: FrontEnd) -> int:
-    """Whole windows in a waveform: 96 frames of 400 with hop 160 need 15 600 samples."""
+    """Number of windows that lie within a waveform.
+
+    Parameters
+    ----------
+    n_samples : int
+    settings : FrontEnd
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> [n_frames(n_samples, FrontEnd()) for n_samples in (15_599, 15_600)]
+    [95, 96]
+    """
     return max(0, 1 + (n_samples - settings.window_samples) // settings.hop_samples)
 
 
 def band_edges_hz(settings: FrontEnd) -> np.ndarray:
     """Lower edge, centre and upper edge of each triangle (HTK: mel = 2595 log10(1 + Hz / 700)).
 
+    Parameters
+    ----------
+    settings : FrontEnd
+
     Returns
     -------
     float64 [shape=(n_bands, 3)], in Hz
+
+    Examples
+    --------
+    >>> band_edges_hz(FrontEnd())[0].round(1).tolist()
+    [100.0, 115.1, 130.5]
     """
     low, high = (2595 * np.log10(1 + f / 700) for f in (settings.f_min_hz, settings.f_max_hz))
     points_hz = 700 * (10 ** (np.linspace(low, high, settings.n_bands + 2) / 2595) - 1)
@@ -86,11 +114,20 @@ def band_edges_hz(settings: FrontEnd) -> np.ndarray:
 def mel_matrix(settings: FrontEnd) -> np.ndarray:
     """Triangular mel filters, HTK scale, peak 1, linear in Hz.
 
+    Parameters
+    ----------
+    settings : FrontEnd
+
     Returns
     -------
     float64 [shape=(n_fft // 2 + 1, n_bands)]
         In double precision: torchaudio's single-precision matrix is off by up to 1e-5, and so
         would be the log-mels.
+
+    Examples
+    --------
+    >>> mel_matrix(FrontEnd()).shape
+    (513, 64)
     """
     bins_hz = np.arange(settings.n_fft // 2 + 1)[:, None] * settings.sample_rate_hz / settings.n_fft
     lower, centre, upper = band_edges_hz(settings).T
@@ -101,9 +138,18 @@ def mel_matrix(settings: FrontEnd) -> np.ndarray:
 def bins_per_band(settings: FrontEnd) -> np.ndarray:
     """FFT bins with a weight above zero in each filter; fewer than two make a band a copy or empty.
 
+    Parameters
+    ----------
+    settings : FrontEnd
+
     Returns
     -------
     int64 [shape=(n_bands,)]
+
+    Examples
+    --------
+    >>> int((bins_per_band(FrontEnd(n_fft=512)) < 2).sum())
+    23
     """
     return np.count_nonzero(mel_matrix(settings), axis=0)
 
@@ -157,31 +203,3 @@ class LogMel:
             np.matmul(magnitude, self.filters, out=out[first : first + len(block)])
         out += np.float32(settings.log_offset)
         return np.log(out, out=out)
-
-
-def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], settings: FrontEnd) -> int:
-    """Compute the frames of recordings that lie one after the other; the work of one process.
-
-    Parameters
-    ----------
-    path : Path
-        Array of frames that is there, float32 [shape=(frame, band)]; what stands at their place is overwritten.
-    first_frame : int
-        Of the first recording.
-    recordings : sequence of Path
-        Files at ``settings.sample_rate_hz``, mono.
-    settings : FrontEnd
-
-    Returns
-    -------
-    int
-        Number of recordings.
-    """
-    log_mel = LogMel(settings)
-    header_bytes = np.load(path, mmap_mode="r").offset
-    with path.open("r+b") as file:  # a memory map would fault every page in, one by one
-        file.seek(header_bytes + 4 * settings.n_bands * first_frame)
-        for recording in recordings:
-            waveform, _ = sf.read(recording, dtype="float32")
-            log_mel(waveform).tofile(file)
-    return len(recordings)

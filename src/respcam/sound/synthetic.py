@@ -1,33 +1,37 @@
-"""Breath-like sounds with a known answer: where the class differs is where we put it."""
+"""Synthetic breath sounds with a planted wheeze or crackle at a known frequency."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from respcam.errors import Refused
 
 LABELS = ("normal", "wheeze", "crackle")
 PLANTS = LABELS[1:]
 SHORTCUTS = ("none", "hiss", "colouration")
 DEVICES = ("plain", "coloured")
+Event = tuple[float, float, str]  # start and end in s, label
 BREATH_RMS = 0.05
-INSPIRATION = 0.4  # of a cycle; expiration takes as long, a pause the rest
+INSPIRATION = 0.4  # share of a cycle; expiration takes as long, a pause the rest
 
 
 @dataclass(frozen=True)
 class Synthetic:
-    """A small data set made on the spot.
+    """Settings of the synthetic data set.
 
-    Every recording is breath-like noise in respiratory cycles. Recordings of every other patient
+    Every recording is breath-like noise in respiratory cycles. Recordings of every second patient
     carry a plant in each inspiration: a wheeze (a tone with harmonics) or a cluster of crackles
     (short damped oscillations), about ``plant_hz``.
 
-    Two distractors are louder than the plant and in both classes: a steady hum at a fixed frequency,
-    so that the loudest band is not the answer, and rustles (bursts of wide noise), so that the
-    loudest moment is not either. Levels are drawn per recording and the hum swells and fades, so that
-    a level is no answer whatever the gain policy: brought to one RMS, a recording that is mostly a
-    steady hum would have less of it wherever something is planted.
+    Both classes have two distractors that are louder than the plant. One is a hum at a fixed frequency:
+    the loudest band is not the answer. The other is rustles (bursts of wide noise): the loudest moment is
+    not the answer. Levels are drawn per recording, and the hum swells and fades, so that a level is no
+    answer whatever the gain policy. At one RMS, a recording that is mostly a steady hum would have less
+    of it wherever something is planted.
 
-    A shortcut, on demand, is a second device that hisses or colours the sound in a band of its own
-    and that all plant patients, or a share of them, were recorded with.
+    A shortcut, on demand, is a second device that hisses or colours the sound in a separate band. All plant
+    patients, or a share of them, were recorded with it.
 
     Parameters
     ----------
@@ -39,27 +43,29 @@ class Synthetic:
     plants : list of str
         wheeze, crackle: the patients that carry plants take these in turn.
     plant_hz : float
-        Mean frequency of the plant; each one differs by up to ``plant_spread_hz``.
+        Mean frequency of the plants.
     plant_spread_hz : float
+        By how much a plant's frequency differs from it at most.
     snr_db : float
         Power of a wheeze's fundamental, or of a crackle's first oscillation, re power of the breath
         at its loudest.
     harmonics : int
-        Tones of a wheeze at 1, 2, ... times its frequency, each 12 dB below the one before; with more
-        than one the class can be told by an overtone as well, so that there are several true answers.
+        Tones of a wheeze at 1, 2, ... times its frequency, each 12 dB below the tone before. With two or
+        more, an overtone tells the class as well, so that there are several true answers.
     crackle_decay_s : float
         Time in which a crackle falls to 1/e.
     hum_hz : float
-        Frequency of the steady distractor.
+        Frequency of the hum.
     hum_db, hum_spread_db : float
         Its power re power of the breath, and by how much that differs either way between recordings.
     hum_swell_db : float
-        By how much it differs either way within a recording, over 3 to 12 s.
+        By how much its power differs either way within a recording, over 3 to 12 s.
     rustles_per_s, rustle_db : float
-        How many bursts of noise (30 to 80 ms, 100 to 2000 Hz), and their power re power of the breath.
+        Number of bursts of noise (30 to 80 ms, 100 to 2000 Hz), and their power re power of the breath.
     shortcut : str
         none, hiss (noise added by the second device) or colouration (what the second device makes louder).
     shortcut_hz : [low, high]
+        Band of the hiss or the colouration.
     shortcut_db : float
         Power of the hiss re power of the breath, or gain of the colouration.
     shortcut_tie : float
@@ -67,6 +73,11 @@ class Synthetic:
     shortcut_tie_test : float, optional
         The same for the test part; None is as in train. A shortcut that breaks has less there.
     seed : int
+
+    Raises
+    ------
+    Refused
+        If a value is out of its range.
     """
 
     n_patients: int = 40
@@ -94,46 +105,52 @@ class Synthetic:
 
     def __post_init__(self) -> None:
         if self.n_patients < 20:
-            raise ValueError(
+            raise Refused(
                 f"dataset.synthetic.n_patients is {self.n_patients}; expected at least 20, so that "
                 "train, validation and test each have patients of both classes"
             )
         if not 1 <= self.duration_s <= 60:
-            raise ValueError(f"dataset.synthetic.duration_s is {self.duration_s}; expected 1 to 60 s")
+            raise Refused(f"dataset.synthetic.duration_s is {self.duration_s}; expected 1 to 60 s")
+        self._check_plants()
+        self._check_shortcut()
+
+    def _check_plants(self) -> None:
         if not self.plants or set(self.plants) - set(PLANTS):
-            raise ValueError(f"dataset.synthetic.plants is {self.plants}; expected some of {', '.join(PLANTS)}")
+            raise Refused(f"dataset.synthetic.plants is {self.plants}; expected some of {', '.join(PLANTS)}")
         limit_hz = self.sample_rate_hz / 2 - self.plant_spread_hz
         if not self.plant_spread_hz < self.plant_hz < limit_hz:
-            raise ValueError(
+            raise Refused(
                 f"dataset.synthetic.plant_hz is {self.plant_hz:g}; expected above {self.plant_spread_hz:g} "
                 f"and below {limit_hz:g} Hz"
             )
+
+    def _check_shortcut(self) -> None:
         if self.shortcut not in SHORTCUTS:
-            raise ValueError(
-                f"dataset.synthetic.shortcut is {self.shortcut!r}; expected one of {', '.join(SHORTCUTS)}"
-            )
+            raise Refused(f"dataset.synthetic.shortcut is {self.shortcut!r}; expected one of {', '.join(SHORTCUTS)}")
         low_hz, high_hz = self.shortcut_hz
         if not 0 < low_hz < high_hz < self.sample_rate_hz / 2:
-            raise ValueError(
+            raise Refused(
                 f"dataset.synthetic.shortcut_hz is {self.shortcut_hz}; expected [low, high] below "
                 f"{self.sample_rate_hz / 2:g} Hz"
             )
         for name in ("shortcut_tie", "shortcut_tie_test"):
             tie = getattr(self, name)
             if tie is not None and not 0 <= tie <= 1:
-                raise ValueError(f"dataset.synthetic.{name} is {tie}; expected 0 to 1")
+                raise Refused(f"dataset.synthetic.{name} is {tie}; expected 0 to 1")
 
 
 @dataclass(frozen=True)
 class SyntheticRecording:
-    """One made-up recording.
+    """A synthetic recording.
 
     Attributes
     ----------
     recording_id, patient_id, label, split, device : str
+        As in the manifest.
     waveform : float32 [shape=(n_samples,)]
+        Full scale is 1.
     events : list of (start_s, end_s, label)
-        Every plant, or every inspiration where nothing is planted.
+        Every plant, or every inspiration where nothing is planted; times in s.
     """
 
     recording_id: str
@@ -142,13 +159,28 @@ class SyntheticRecording:
     split: str
     device: str
     waveform: np.ndarray
-    events: list[tuple[float, float, str]]
+    events: list[Event]
 
 
 def make_patient(patient: int, settings: Synthetic) -> list[SyntheticRecording]:
-    """Make all recordings of one patient; the same for the same settings and number.
+    """Make all recordings of a patient; the same for the same settings and number.
 
     Every fourth pair of patients is in the test part, the rest in train.
+
+    Parameters
+    ----------
+    patient : int >= 0
+        Number of the patient; odd numbers carry plants.
+    settings : Synthetic
+
+    Returns
+    -------
+    list of SyntheticRecording
+
+    Examples
+    --------
+    >>> [(r.recording_id, r.label, r.split) for r in make_patient(7, Synthetic(recordings_per_patient=1))]
+    [('s007_0', 'wheeze', 'test')]
     """
     rng = np.random.default_rng([settings.seed, patient])
     turn = patient // 2 + patient // 8  # moves on with every test pair, so that each part gets every plant
@@ -172,26 +204,21 @@ def make_patient(patient: int, settings: Synthetic) -> list[SyntheticRecording]:
 
 def _recording(
     label: str, is_coloured: bool, cycle_s: float, settings: Synthetic, rng: np.random.Generator
-) -> tuple[np.ndarray, list[tuple[float, float, str]]]:
-    rate = settings.sample_rate_hz
-    time_s = np.arange(round(settings.duration_s * rate)) / rate
+) -> tuple[np.ndarray, list[Event]]:
+    """Make the waveform of a recording and list its events."""
+    rate_hz = settings.sample_rate_hz
+    time_s = np.arange(round(settings.duration_s * rate_hz)) / rate_hz
     phase = (time_s / cycle_s + rng.uniform()) % 1.0
-    waveform = BREATH_RMS * _noise(len(time_s), 80, rng.uniform(600, 1200), rate, rng) * _breathing(phase)
-    hum_db = settings.hum_db + rng.uniform(-1, 1) * settings.hum_spread_db
-    swell_db = settings.hum_swell_db * np.sin(2 * np.pi * (time_s / rng.uniform(3, 12) + rng.uniform()))
-    waveform += _tone(settings.hum_hz, hum_db, time_s, rng) * 10 ** (swell_db / 20)
-    for start_s in rng.uniform(0, settings.duration_s, rng.poisson(settings.rustles_per_s * settings.duration_s)):
-        inside = (time_s >= start_s) & (time_s < start_s + rng.uniform(0.03, 0.08))
-        burst = _noise(len(time_s), 100, 2000, rate, rng)[inside] * np.hanning(inside.sum())
-        waveform[inside] += BREATH_RMS * 10 ** (settings.rustle_db / 20) * burst
+    waveform = BREATH_RMS * _noise(len(time_s), 80, rng.uniform(600, 1200), rate_hz, rng) * _breathing(phase)
+    _add_hum(waveform, time_s, settings, rng)
+    _add_rustles(waveform, time_s, settings, rng)
     events = []
-    for start_s in np.flatnonzero(np.diff(phase, prepend=1.0) < 0) / rate:
+    for start_s in np.flatnonzero(np.diff(phase, prepend=1.0) < 0) / rate_hz:
         end_s = min(start_s + INSPIRATION * cycle_s, settings.duration_s)
         if end_s - start_s < 0.3:
             continue
-        if label != "normal":
-            plant = _wheeze if label == "wheeze" else _crackles
-            start_s, end_s = plant(waveform, time_s, start_s, end_s, settings, rng)
+        if label in ADD_PLANT:
+            start_s, end_s = ADD_PLANT[label](waveform, time_s, (start_s, end_s), settings, rng)
         events.append((round(float(start_s), 3), round(float(end_s), 3), label))
     waveform += 0.02 * BREATH_RMS * rng.standard_normal(len(waveform))
     if is_coloured:
@@ -200,15 +227,31 @@ def _recording(
     return (10 ** (rng.uniform(-6, 6) / 20) * waveform).clip(-1, 1).astype(np.float32), events
 
 
-def _wheeze(
+def _add_hum(waveform: np.ndarray, time_s: np.ndarray, settings: Synthetic, rng: np.random.Generator) -> None:
+    """Add a tone that swells and fades."""
+    hum_db = settings.hum_db + rng.uniform(-1, 1) * settings.hum_spread_db
+    swell_db = settings.hum_swell_db * np.sin(2 * np.pi * (time_s / rng.uniform(3, 12) + rng.uniform()))
+    waveform += _tone(settings.hum_hz, hum_db, time_s, rng) * 10 ** (swell_db / 20)
+
+
+def _add_rustles(waveform: np.ndarray, time_s: np.ndarray, settings: Synthetic, rng: np.random.Generator) -> None:
+    """Add short bursts of wide noise."""
+    n_rustles = rng.poisson(settings.rustles_per_s * settings.duration_s)
+    for start_s in rng.uniform(0, settings.duration_s, n_rustles):
+        inside = (time_s >= start_s) & (time_s < start_s + rng.uniform(0.03, 0.08))
+        noise = _noise(len(time_s), 100, 2000, settings.sample_rate_hz, rng)
+        waveform[inside] += BREATH_RMS * 10 ** (settings.rustle_db / 20) * (noise[inside] * np.hanning(inside.sum()))
+
+
+def _add_wheeze(
     waveform: np.ndarray,
     time_s: np.ndarray,
-    start_s: float,
-    end_s: float,
+    inspiration_s: tuple[float, float],
     settings: Synthetic,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """Add a tone with harmonics to a part of an inspiration; returns its start and end."""
+    start_s, end_s = inspiration_s
     length_s = min(rng.uniform(0.25, 0.5), end_s - start_s)
     start_s = rng.uniform(start_s, end_s - length_s)
     inside = (time_s >= start_s) & (time_s < start_s + length_s)
@@ -220,15 +263,15 @@ def _wheeze(
     return start_s, start_s + length_s
 
 
-def _crackles(
+def _add_crackles(
     waveform: np.ndarray,
     time_s: np.ndarray,
-    start_s: float,
-    end_s: float,
+    inspiration_s: tuple[float, float],
     settings: Synthetic,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
     """Add four to eight damped oscillations to a part of an inspiration; returns their start and end."""
+    start_s, end_s = inspiration_s
     length_s = min(rng.uniform(0.2, 0.4), end_s - start_s - 0.05)
     start_s = rng.uniform(start_s, end_s - length_s - 0.05)
     for onset_s in start_s + rng.uniform(0, length_s, rng.integers(4, 9)):
@@ -239,7 +282,12 @@ def _crackles(
     return start_s, start_s + length_s + 0.05
 
 
+#: What adds a plant of this label to an inspiration; a label without an entry is a recording without plants.
+ADD_PLANT: Mapping[str, Callable[..., tuple[float, float]]] = {"wheeze": _add_wheeze, "crackle": _add_crackles}
+
+
 def _through_second_device(waveform: np.ndarray, settings: Synthetic, rng: np.random.Generator) -> np.ndarray:
+    """Add a hiss, or make a band louder."""
     low_hz, high_hz = settings.shortcut_hz
     if settings.shortcut == "hiss":
         hiss = _noise(len(waveform), low_hz, high_hz, settings.sample_rate_hz, rng, order=8)

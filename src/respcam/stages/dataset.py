@@ -1,27 +1,30 @@
-"""What a run starts from: the manifest, and what of it lies on disk."""
+"""Data sets: the tables of recordings and events, and the state of every audio file that they list."""
 
-import json
 import logging
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import pandas as pd
-from filelock import FileLock
 from tqdm import tqdm
 
-from respcam.data import layouts
 from respcam.data import manifest as rules
+from respcam.data.folder import list_folder
+from respcam.data.labels import Labels
+from respcam.errors import Reason, Refused
 from respcam.sound import synthetic as sounds
-from respcam.sound.audio import MISSING, UNREADABLE, write_wav
-from respcam.store.artifact import Artifact, digest_of, file_sha256, write_atomically
-from respcam.store.processes import number_of
-from respcam.store.tables import write_table
+from respcam.sound.wav import write_wav
+from respcam.store.artifact import digest_of, file_sha256
+from respcam.store.checksums import content_of_files
+from respcam.store.stage import Stage
+from respcam.store.tables import Table
 
 log = logging.getLogger(__name__)
 
 LAYOUTS = ("manifest", "folder", "synthetic")
-SYNTHETIC_SCHEMA = 2
+FILE_COLUMNS = ["recording_id", "path", "sha256", "sample_rate_hz", "n_samples"]
+ABSENT = (Reason.MISSING.value, Reason.UNREADABLE.value)
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class DatasetSettings:
     same_patient_parts : list of str
         Parts of the published split whose patients are also in train.
     known_shared_patients : list of str
-        Patients that the published split has on two sides.
+        Patients that the published split has in two parts.
     patient_pattern : str
         For a folder: regular expression whose group finds the patient in a file name.
     synthetic : Synthetic
@@ -65,109 +68,160 @@ class DatasetSettings:
 
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
-            raise ValueError(f"dataset.layout is {self.layout!r}; expected one of {', '.join(LAYOUTS)}")
+            raise Refused(f"dataset.layout is {self.layout!r}; expected one of {', '.join(LAYOUTS)}")
         if self.missing not in ("error", "skip"):
-            raise ValueError(f"dataset.missing is {self.missing!r}; expected error or skip")
+            raise Refused(f"dataset.missing is {self.missing!r}; expected error or skip")
 
 
-@dataclass(frozen=True)
-class Source:
-    """A data set with the state of its files.
+@dataclass(frozen=True, eq=False)
+class AudioFiles:
+    """The files that a data set lists, and what lies on disk: all that resampling depends on.
 
     Attributes
     ----------
-    name : str
     root : Path
-    recordings : DataFrame
-        The manifest.
-    events : DataFrame or None
-    same_patient_parts : list of str
-    found : Series of str
-        By recording_id: SHA-256 of the file, or missing, or unreadable.
+    table : DataFrame
+        ``recording_id, path``, what the manifest expects (``sha256, sample_rate_hz, n_samples``, blank where it
+        does not know), and ``content``: SHA-256 of the file as it is, or missing, or unreadable.
     """
 
+    root: Path
+    table: pd.DataFrame
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of ids, expected and actual content; neither labels nor the place of the root."""
+        return digest_of(self.table.to_csv(index=False))
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set: its name, its audio files and its labels."""
+
     name: str
+    files: AudioFiles
+    labels: Labels
+
+
+@dataclass(frozen=True)
+class CheckedTables:
+    """The tables of a data set, checked, without a look at its audio.
+
+    Attributes
+    ----------
+    root : Path
+    recordings : DataFrame
+    events : DataFrame or None
+    source : str
+        What messages call the table of recordings.
+    """
+
     root: Path
     recordings: pd.DataFrame
     events: pd.DataFrame | None
-    same_patient_parts: list[str]
-    found: pd.Series
-
-    @property
-    def audio_digest(self) -> str:
-        """Digest of what resampling depends on: ids, expected and found content, not labels."""
-        columns = ["recording_id", "path", "sha256", "sample_rate_hz", "n_samples"]
-        return digest_of([self.recordings[columns].to_csv(index=False), self.found.to_csv()])
-
-    @property
-    def label_digest(self) -> str:
-        """Digest of the whole manifest and its events."""
-        events = "" if self.events is None else self.events.to_csv(index=False)
-        return digest_of([self.recordings.to_csv(index=False), events, self.same_patient_parts])
+    source: str
 
 
-def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Source:
-    """Read and check the manifest and look at every file it lists.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SyntheticSounds(Stage):
+    """Made-up recordings with a known answer, as a data set on disk."""
+
+    name: ClassVar[str] = "synthetic"
+    schema: ClassVar[int] = 2
+    made_until: ClassVar[str] = "resample"
+    RECORDINGS: ClassVar[Table] = Table("recordings.csv")
+    EVENTS: ClassVar[Table] = Table("events.csv")
+
+    synthetic: sounds.Synthetic
+
+    def write(self, folder: Path) -> None:
+        """Write ``audio/``, ``recordings.csv`` and ``events.csv``."""
+        (folder / "audio").mkdir(exist_ok=True)
+        rows, events = [], []
+        patients = range(self.synthetic.n_patients)
+        for patient in tqdm(patients, desc="make sounds", unit="patient", leave=False):
+            for recording in sounds.make_patient(patient, self.synthetic):
+                path = folder / "audio" / f"{recording.recording_id}.wav"
+                write_wav(path, recording.waveform, self.synthetic.sample_rate_hz)
+                rows.append(
+                    {
+                        "recording_id": recording.recording_id,
+                        "path": f"audio/{path.name}",
+                        "sha256": file_sha256(path),
+                        "sample_rate_hz": self.synthetic.sample_rate_hz,
+                        "n_samples": len(recording.waveform),
+                        "patient_id": recording.patient_id,
+                        "label": recording.label,
+                        "split": recording.split,
+                        "device": recording.device,
+                    }
+                )
+                events += [(recording.recording_id, *event) for event in recording.events]
+        self.RECORDINGS.write(pd.DataFrame(rows), folder)
+        self.EVENTS.write(pd.DataFrame(events, columns=rules.EVENT_COLUMNS), folder)
+
+    def tables(self) -> CheckedTables:
+        """Read and check the tables, which keep the rules of any manifest."""
+        recordings = rules.read_recordings(self.folder / self.RECORDINGS.name, sounds.LABELS)
+        events = rules.read_events(self.folder / self.EVENTS.name, recordings, sounds.LABELS)
+        return CheckedTables(self.folder, recordings, events, self.RECORDINGS.name)
+
+
+def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Dataset:
+    """Read and check the tables and look at every file that they list; make synthetic sounds first.
 
     Parameters
     ----------
     settings : DatasetSettings
     store : Path
-        Where artifacts lie; keeps the checksums of files that have not changed since.
+        Where outputs lie; keeps the checksums of files that have not changed since.
     workers : int
         Threads that read files.
 
     Returns
     -------
-    Source
+    Dataset
 
     Raises
     ------
-    ValueError
-        If the manifest breaks a rule, or a setting is missing.
-    FileNotFoundError
-        If recordings are absent and ``settings.missing`` is error; they are counted and named.
+    Refused
+        If a table breaks a rule or a setting is missing, or recordings are absent and ``settings.missing`` is
+        error; they are counted and named.
     """
-    root, recordings, events, source_name = read_tables(settings, store)
-    found = look_at_files(root, recordings, store, workers)
-    absent = list(found.index[found == MISSING])
+    tables = read_tables(settings, store)
+    files = look_at_files(tables, store, workers)
+    absent = files.table.loc[files.table["content"] == Reason.MISSING.value, "recording_id"].tolist()
     if absent and settings.missing == "error":
-        raise FileNotFoundError(
-            f"{source_name}: {len(absent)} of {len(recordings)} recordings are not under {root}: "
+        raise Refused(
+            f"{tables.source}: {len(absent)} of {len(tables.recordings)} recordings are not under {tables.root}: "
             f"{rules.named(absent)}; get them, or set dataset.missing=skip "
-            "(scripts/validate_manifest.py names them all)"
+            "(scripts/manifest.py check names them all)"
         )
     if absent:
-        log.warning("dataset: %d of %d recordings are missing and skipped", len(absent), len(recordings))
-    return Source(settings.name, root, recordings, events, settings.same_patient_parts, found)
+        log.warning("dataset: %d of %d recordings are missing and skipped", len(absent), len(tables.recordings))
+    content = files.table.set_index("recording_id")["content"]
+    labels = Labels(tables.recordings, tables.events, settings.same_patient_parts, content[~content.isin(ABSENT)])
+    return Dataset(settings.name, files, labels)
 
 
-def read_tables(settings: DatasetSettings, store: Path) -> tuple[Path, pd.DataFrame, pd.DataFrame | None, str]:
-    """Read and check a data set's tables, without a look at its audio.
-
-    Returns
-    -------
-    root : Path
-    recordings : DataFrame
-    events : DataFrame or None
-    source_name : str
-        What messages call the table of recordings.
+def read_tables(settings: DatasetSettings, store: Path) -> CheckedTables:
+    """Read and check a data set's tables, without a look at its audio; make synthetic sounds first.
 
     Raises
     ------
-    ValueError
+    Refused
         If a rule is broken or a setting is missing.
     """
     if settings.layout == "synthetic":
-        root = make_synthetic(settings.synthetic, store)
-        table, events_file = root / "recordings.csv", root / "events.csv"
-        recordings = rules.read_recordings(table, sounds.LABELS)
-        events = rules.read_events(events_file, recordings, sounds.LABELS)
-        source_name = table.name
+        synthetic = SyntheticSounds(store=store, synthetic=settings.synthetic)
+        synthetic.make()
+        tables = synthetic.tables()
     else:
-        root, recordings, events, source_name = _user_tables(settings)
-    rules.check_patients_apart(recordings, source_name, settings.same_patient_parts, settings.known_shared_patients)
-    return root, recordings, events, source_name
+        tables = _user_tables(settings)
+    rules.check_patients_apart(
+        tables.recordings, tables.source, settings.same_patient_parts, settings.known_shared_patients
+    )
+    return tables
 
 
 def validate(settings: DatasetSettings, store: Path, workers: int) -> list[str]:
@@ -178,106 +232,36 @@ def validate(settings: DatasetSettings, store: Path, workers: int) -> list[str]:
     list of str
         One line each, ``path: what is wrong``; empty where all is well.
     """
-    root, recordings, _, _ = read_tables(settings, store)
-    found = look_at_files(root, recordings, store, workers)
+    files = look_at_files(read_tables(settings, store), store, workers)
     problems = []
-    for name, path, expected in recordings[["recording_id", "path", "sha256"]].itertuples(index=False):
-        if found[name] in (MISSING, UNREADABLE):
-            problems.append(f"{path}: {found[name]}")
-        elif expected and found[name] != expected:
-            problems.append(f"{path}: altered (SHA-256 is {found[name][:16]}..., expected {expected[:16]}...)")
+    for path, expected, content in files.table[["path", "sha256", "content"]].itertuples(index=False):
+        if content in ABSENT:
+            problems.append(f"{path}: {content}")
+        elif expected and content != expected:
+            problems.append(f"{path}: altered (SHA-256 is {content[:16]}..., expected {expected[:16]}...)")
     return problems
 
 
-def _user_tables(settings: DatasetSettings) -> tuple[Path, pd.DataFrame, pd.DataFrame | None, str]:
+def look_at_files(tables: CheckedTables, store: Path, workers: int) -> AudioFiles:
+    """Find the content of every listed file; files that have not changed since are not read again."""
+    table = tables.recordings[FILE_COLUMNS]
+    content = content_of_files(tables.root, table["path"].tolist(), store, workers)
+    return AudioFiles(tables.root, table.assign(content=content))
+
+
+def _user_tables(settings: DatasetSettings) -> CheckedTables:
     if settings.root is None:
-        raise ValueError(f"dataset.root is not set; name the folder that holds {settings.name}: dataset.root=DIR")
+        raise Refused(f"dataset.root is not set; name the folder that holds {settings.name}: dataset.root=DIR")
     if not settings.root.is_dir():
-        raise FileNotFoundError(f"dataset.root is {settings.root}, which is not a folder")
+        raise Refused(f"dataset.root is {settings.root}, which is not a folder")
     if settings.layout == "folder":
-        recordings = layouts.folder(settings.root, settings.patient_pattern)
+        recordings = list_folder(settings.root, settings.patient_pattern).recordings
         rules.check_recordings(recordings, str(settings.root), settings.labels)
-        return settings.root, recordings, None, str(settings.root)
+        return CheckedTables(settings.root, recordings, None, str(settings.root))
     if settings.manifest is None:
-        raise ValueError("dataset.manifest is not set; name a CSV of recordings: dataset.manifest=FILE")
+        raise Refused("dataset.manifest is not set; name a CSV of recordings: dataset.manifest=FILE")
     recordings = rules.read_recordings(settings.manifest, settings.labels)
     events = None
     if settings.events is not None:
         events = rules.read_events(settings.events, recordings, settings.event_labels)
-    return settings.root, recordings, events, settings.manifest.name
-
-
-def look_at_files(root: Path, recordings: pd.DataFrame, store: Path, workers: int) -> pd.Series:
-    """Find the SHA-256 of every listed file; unchanged files (size, time of change) are not read again.
-
-    Returns
-    -------
-    Series of str
-        By recording_id: 64 hex digits, or missing, or unreadable.
-    """
-    memory = store / "checksums" / f"{digest_of(str(root.resolve()))[:16]}.json"
-    memory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(memory.with_suffix(".lock")):  # jobs that start together read the files once
-        return _look_at_files(root, recordings, memory, workers)
-
-
-def _look_at_files(root: Path, recordings: pd.DataFrame, memory: Path, workers: int) -> pd.Series:
-    known = json.loads(memory.read_text()) if memory.is_file() else {}
-
-    def state(relative: str) -> tuple[list[int], str]:
-        path = root / relative
-        try:
-            stat = path.stat()
-            stamp = [stat.st_size, stat.st_mtime_ns]
-            if relative in known and known[relative][0] == stamp:
-                return stamp, known[relative][1]
-            return stamp, file_sha256(path)
-        except FileNotFoundError:
-            return [], MISSING
-        except OSError:
-            return [], UNREADABLE
-
-    paths = recordings["path"].tolist()
-    with ThreadPoolExecutor(number_of(workers)) as threads:
-        jobs = threads.map(state, paths)
-        states = list(tqdm(jobs, total=len(paths), desc="look at files", unit="file", leave=False, delay=1))
-    fresh = {path: each for path, each in zip(recordings["path"], states, strict=True) if each[0]}
-    write_atomically(memory, json.dumps({**known, **fresh}))
-    return pd.Series([digest for _, digest in states], index=recordings["recording_id"], name="found")
-
-
-def make_synthetic(settings: sounds.Synthetic, store: Path) -> Path:
-    """Make the synthetic data set, or find it made.
-
-    Returns
-    -------
-    Path
-        Folder with ``recordings.csv, events.csv`` and ``audio/``.
-    """
-    artifact = Artifact(store, "synthetic", SYNTHETIC_SCHEMA, {"synthetic": settings})
-    with artifact.building() as partial:
-        if partial is None:
-            return artifact.folder
-        (partial / "audio").mkdir(exist_ok=True)
-        rows, events = [], []
-        for patient in tqdm(range(settings.n_patients), desc="make sounds", unit="patient", leave=False):
-            for recording in sounds.make_patient(patient, settings):
-                path = partial / "audio" / f"{recording.recording_id}.wav"
-                write_wav(path, recording.waveform, settings.sample_rate_hz)
-                rows.append(
-                    {
-                        "recording_id": recording.recording_id,
-                        "path": f"audio/{path.name}",
-                        "sha256": file_sha256(path),
-                        "sample_rate_hz": settings.sample_rate_hz,
-                        "n_samples": len(recording.waveform),
-                        "patient_id": recording.patient_id,
-                        "label": recording.label,
-                        "split": recording.split,
-                        "device": recording.device,
-                    }
-                )
-                events += [(recording.recording_id, *event) for event in recording.events]
-        write_table(pd.DataFrame(rows), partial / "recordings.csv")
-        write_table(pd.DataFrame(events, columns=rules.EVENT_COLUMNS), partial / "events.csv")
-    return artifact.folder
+    return CheckedTables(settings.root, recordings, events, settings.manifest.name)

@@ -1,9 +1,9 @@
-"""A trained model and its test recordings to heat maps."""
+"""Heat maps of a trained model on the parts to explain."""
 
-import json
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -11,20 +11,21 @@ import torch
 from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
-from respcam.data.patches import PatchSettings, patch_starts
-from respcam.data.splits import TRAIN, UNUSED, VALIDATION
+from respcam.data import run_folder
+from respcam.data.patches import PatchSettings, patch_table
+from respcam.errors import Refused
 from respcam.heat import cam
-from respcam.network import training
-from respcam.network.model import stages
-from respcam.sound.front_end import FrontEnd
-from respcam.stages.features import FrameStore
-from respcam.stages.train import TrainSettings, load_model, load_units
-from respcam.store.artifact import Artifact, write_atomically
-from respcam.store.tables import write_table
+from respcam.heat.cam import Choice
+from respcam.network.inputs import Units, patch_batches
+from respcam.network.trained import TrainedModel
+from respcam.stages.train import Train
+from respcam.store.artifact import incidental
+from respcam.store.stage import Stage
+from respcam.store.tables import Document, Table
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 2
+MAPS, PER_BAND = "heat-map.npy", "heat-band.npy"
 
 
 @dataclass(frozen=True)
@@ -37,193 +38,157 @@ class ExplainSettings:
         Key of `respcam.heat.cam.METHODS`.
     layers : list of str, optional
         Dotted names of modules whose output heat is taken from; several are fused. None fuses
-        every stage of the model (`respcam.network.model.stages`).
+        every block of the network.
     target : str
-        The class that heat speaks for: true (the unit's own), predicted (the patch's highest
+        The class whose score heat explains: true (the unit's own), predicted (the patch's highest
         score) or the name of a class.
-    sides : list of str
+    parts : list of str
         Parts to explain; ``test`` stands for all test parts.
     hop_frames : int, optional
         Between the starts of explained patches; None takes the length of a patch, so that every
         frame is explained once. What is scored has its own hop (patches.hop_frames).
     batch_patches : int
+        Patches that the network is fed at a time.
     """
 
     method: str = "hires_cam"
     layers: list[str] | None = None
     target: str = "true"
-    sides: list[str] | None = None
+    parts: list[str] = field(default_factory=lambda: ["test"])
     hop_frames: int | None = None
-    batch_patches: int = 64
+    batch_patches: int = incidental(64)
 
     def __post_init__(self) -> None:
         if self.method not in cam.METHODS:
-            raise ValueError(f"explain.method is {self.method!r}; expected one of {', '.join(cam.METHODS)}")
+            raise Refused(f"explain.method is {self.method!r}; expected one of {', '.join(cam.METHODS)}")
         if self.batch_patches < 1:
-            raise ValueError(f"explain.batch_patches is {self.batch_patches}; expected at least 1")
+            raise Refused(f"explain.batch_patches is {self.batch_patches}; expected at least 1")
+        if "train" in self.parts:
+            raise Refused(f"explain.parts is {self.parts}; expected parts with metrics: validation or test parts")
         if self.hop_frames is not None and self.hop_frames < 1:
-            raise ValueError(f"explain.hop_frames is {self.hop_frames}; expected at least 1")
+            raise Refused(f"explain.hop_frames is {self.hop_frames}; expected at least 1")
 
     def patches_of(self, patches: PatchSettings) -> PatchSettings:
         """Where patches are cut for heat."""
         return replace(patches, hop_frames=self.hop_frames or patches.length_frames)
 
-
-def plan(store: Path, train: Artifact, settings: ExplainSettings) -> Artifact:
-    """Name the output before any work is done."""
-    plain = {name: value for name, value in vars(settings).items() if name != "batch_patches"}
-    return Artifact(store, "explain", SCHEMA, plain, {"train": train.digest})
+    def choice(self, blocks: list[str]) -> Choice:
+        """Method and layers of the heat, for a network with these blocks."""
+        return Choice(self.method, tuple(self.layers or blocks))
 
 
-def run(
-    artifact: Artifact,
-    train: Artifact,
-    features: Artifact,
-    front_end: FrontEnd,
-    trained: TrainSettings,
-    settings: ExplainSettings,
-    device: str,
-) -> Path:
-    """Compute the heat of every patch of the parts to explain.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Explain(Stage):
+    """Heat of every patch of the parts to explain: raw, never rescaled.
 
-    Parameters
+    Attributes
     ----------
-    artifact : Artifact
-        From `plan`.
-    train, features : Artifact
-    front_end : FrontEnd
-    trained : TrainSettings
-        What the model was trained with.
-    settings : ExplainSettings
-    device : str
-
-    Returns
-    -------
-    Path
-        Folder with ``heat-map.npy`` (float32 [shape=(patch, row, column)], raw, at the resolution of
-        the finest layer), ``heat-band.npy`` (float32 [shape=(patch, band)], resized to the picture
-        and added up over time), ``method.json`` (method, layers, n_bands, n_frames) and
-        ``index.csv``: patch, split, unit_id, recording_id, patient_id, start_frame, target_class, predicted_class,
-        score, is_zero.
+    train : Train
+    explain : ExplainSettings
     """
-    with artifact.building() as partial:
-        if partial is None:
-            return artifact.folder
-        store = FrameStore.open(features.require(), front_end)
-        model, scaler, class_names = load_model(train.require(), trained.model)
-        layers = settings.layers or stages(model)
-        fabric = training.make_fabric(device, threads=trained.training.threads)
-        model = fabric.to_device(model)
-        units = chosen_units(train.folder, settings.sides)
-        data = load_units(store, units, trained)
-        patches = settings.patches_of(trained.patches)
-        index = patch_table(units, patches)
-        wanted = _targets(index["target"].to_numpy(), class_names, settings.target)
-        n, n_bands, n_frames = len(index), data.of(0).shape[1], trained.patches.length_frames
-        # filled in place: many small results kept between large ones would hold the memory of all
-        per_band = open_memmap(partial / "heat-band.npy", mode="w+", dtype=np.float32, shape=(n, n_bands))
-        scores = np.empty((n, len(class_names)), dtype=np.float32)
-        outcome = {"target": np.empty(n, dtype=np.int64), "is_zero": np.empty(n, dtype=bool)}
+
+    name: ClassVar[str] = "explain"
+    schema: ClassVar[int] = 3
+    INDEX: ClassVar[Table] = Table("index.csv", run_folder.IDS)
+    METHOD: ClassVar[Document] = Document("method.json")
+
+    train: Train
+    explain: ExplainSettings
+
+    def write(self, folder: Path) -> None:
+        """Write maps, their sums over time, the index of patches and the method.
+
+        ``heat-map.npy`` is float32 [shape=(patch, row, column)] at the resolution of the finest layer;
+        ``heat-band.npy`` float32 [shape=(patch, band)], resized to the input and added up over time.
+        """
+        model = replace(self.train.model(), batch_patches=self.explain.batch_patches)
+        choice = self.explain.choice(model.blocks)
+        units = self.train.units(self.explain.parts)
+        data = self.train.data_of(units)
+        table = patch_table(units, self.patches)
+        target = self._target(table["target"].to_numpy(), model.class_names)
+        writer = _HeatWriter(folder, model, choice, self.train.recipe.patches.length_frames)
+        scores, classes, is_zero = writer.draw(data, target, self.patches, len(table))
+        index = table.drop(columns=["unit", "target"])
+        names = np.array(model.class_names)
+        index["target_class"] = names[classes]
+        index["predicted_class"] = names[scores.argmax(axis=1)]
+        index["score"] = scores[np.arange(len(scores)), classes]
+        index["is_zero"] = is_zero
+        self.INDEX.write(index, folder)
+        method = {"method": choice.method, "layers": list(choice.layers)}
+        self.METHOD.write({**method, "n_bands": data.n_bands, "n_frames": self.patches.length_frames}, folder)
+        title, place = cam.METHODS[choice.method].title, ", ".join(choice.layers)
+        log.info("explain: %s at %s, %d patches, %d all-zero maps", title, place, len(index), int(is_zero.sum()))
+
+    @property
+    def patches(self) -> PatchSettings:
+        """Where patches are cut for heat."""
+        return self.explain.patches_of(self.train.recipe.patches)
+
+    def _target(self, true_class: np.ndarray, class_names: list[str]) -> np.ndarray | None:
+        """Class of each patch whose score heat explains; None for the one with its highest score."""
+        target = self.explain.target
+        if target == "true":
+            return true_class
+        if target == "predicted":
+            return None
+        if target not in class_names:
+            raise Refused(f"explain.target is {target!r}; expected true, predicted or {', '.join(class_names)}")
+        return np.full_like(true_class, class_names.index(target))
+
+    def index(self) -> pd.DataFrame:
+        """A row per patch: place, patient, part, classes, score and whether its heat is zero everywhere."""
+        return self.INDEX.read(self.folder)
+
+    def maps(self) -> np.ndarray:
+        """Heat, memory-mapped: float32 [shape=(patch, row, column)]."""
+        return np.load(self.folder / MAPS, mmap_mode="r")
+
+    def per_band(self) -> np.ndarray:
+        """Heat added up over time: float64 [shape=(patch, band)]."""
+        return np.load(self.folder / PER_BAND).astype(np.float64)
+
+    def method(self) -> dict[str, Any]:
+        """Where heat comes from: method, layers, and the size of the input (n_bands, n_frames)."""
+        return self.METHOD.read(self.folder)
+
+
+@dataclass(frozen=True)
+class _HeatWriter:
+    """Fills the arrays of heat in place: small results between large ones would hold the memory of all."""
+
+    folder: Path
+    model: TrainedModel
+    choice: Choice
+    n_frames: int
+
+    def draw(
+        self, data: Units, target: np.ndarray | None, patches: PatchSettings, n: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Write the heat of ``n`` patches; returns scores [shape=(patch, class)], targets and all-zero marks."""
+        model, choice, to_device = self.model, self.choice, self.model.fabric.to_device
+        per_band = self._array(PER_BAND, (n, data.n_bands))
+        scores = np.empty((n, len(model.class_names)), dtype=np.float32)
+        classes, is_zero = np.empty(n, dtype=np.int64), np.empty(n, dtype=bool)
         maps, done = None, 0
         bar = tqdm(total=n, desc="explain", unit="patch")
-        for pictures in training.patch_batches(data, settings.batch_patches, patches):
-            rows = slice(done, done + len(pictures))
-            target = None if wanted is None else fabric.to_device(torch.tensor(wanted[rows]))
-            scaled = scaler(fabric.to_device(torch.from_numpy(pictures)))
-            found = cam.heat_maps(model, scaled, layers, [settings.method], target)
-            heat = found.heat(settings.method, layers)
+        for batch in patch_batches(data, model.batch_patches, patches):
+            rows = slice(done, done + len(batch))
+            batch_target = None if target is None else to_device(torch.tensor(target[rows]))
+            result = cam.heat_maps(model.network, model.scaled(batch), choice.layers, [choice.method], batch_target)
+            heat = result.heat(choice.method, choice.layers)
             if maps is None:
-                shape = (n, *heat.shape[1:])
-                maps = open_memmap(partial / "heat-map.npy", mode="w+", dtype=np.float32, shape=shape)
+                maps = self._array(MAPS, (n, *heat.shape[1:]))
             maps[rows] = heat.cpu().numpy()
-            per_band[rows] = cam.margins(heat, n_bands, n_frames)[0].cpu().numpy()
-            scores[rows] = found.scores.cpu().numpy()
-            outcome["target"][rows] = found.target.cpu().numpy()
-            outcome["is_zero"][rows] = (heat.amax(dim=(1, 2)) == 0).cpu().numpy()
-            done += len(pictures)
-            bar.update(len(pictures))
+            per_band[rows] = cam.margins(heat, data.n_bands, self.n_frames)[0].cpu().numpy()
+            scores[rows] = result.scores.cpu().numpy()
+            classes[rows] = result.target.cpu().numpy()
+            is_zero[rows] = (heat.amax(dim=(1, 2)) == 0).cpu().numpy()
+            done += len(batch)
+            bar.update(len(batch))
         bar.close()
-        table = pd.concat([index.drop(columns=["unit", "target"]), _outcome(scores, class_names, **outcome)], axis=1)
-        write_table(table, partial / "index.csv")
-        method = {"method": settings.method, "layers": layers, "n_bands": n_bands, "n_frames": n_frames}
-        write_atomically(partial / "method.json", json.dumps(method) + "\n")
-        log.info(
-            "explain: %s at %s, %d patches, %d all-zero maps",
-            cam.METHODS[settings.method].title, ", ".join(layers), len(table), int(table["is_zero"].sum()),
-        )  # fmt: skip
-    return artifact.folder
+        return scores, classes, is_zero
 
-
-def chosen_units(train: Path, sides: list[str] | None) -> pd.DataFrame:
-    """Read the units of some parts from the train stage's folder.
-
-    Parameters
-    ----------
-    train : Path
-    sides : list of str, optional
-        ``test`` (the default) stands for every test part.
-
-    Raises
-    ------
-    ValueError
-        If the split has none of them.
-    """
-    units = pd.read_csv(train / "units.csv", dtype=str, keep_default_na=False)
-    wanted = set(sides or ["test"])
-    tested = set(units["side"]) - {TRAIN, VALIDATION, UNUSED}
-    if "test" in wanted and "test" not in tested:
-        wanted = wanted - {"test"} | tested
-    chosen = units[units["side"].isin(wanted)]
-    if chosen.empty:
-        raise ValueError(f"explain.sides is {sides}; the split has {', '.join(sorted(set(units['side'])))}")
-    types = {"start_s": float, "end_s": float, "first_frame": int, "n_frames": int, "target": int}
-    return chosen.replace({"start_s": {"": "nan"}, "end_s": {"": "nan"}}).astype(types).reset_index(drop=True)
-
-
-def patch_table(units: pd.DataFrame, settings: PatchSettings) -> pd.DataFrame:
-    """List the patches of units, in their order.
-
-    Returns
-    -------
-    DataFrame
-        ``patch, split, unit_id, recording_id, patient_id, start_frame`` (in the recording), ``unit``
-        (row of the unit), ``target``.
-    """
-    starts = [patch_starts(n, settings) for n in units["n_frames"]]
-    unit = np.repeat(np.arange(len(units)), [len(own) for own in starts])
-    rows = units.iloc[unit].reset_index(drop=True)
-    return pd.DataFrame(
-        {
-            "patch": np.arange(len(rows)),
-            "split": rows["side"],
-            "unit_id": rows["unit_id"],
-            "recording_id": rows["recording_id"],
-            "patient_id": rows["patient_id"],
-            "start_frame": rows["first_frame"] + np.concatenate(starts),
-            "unit": unit,
-            "target": rows["target"],
-        }
-    )
-
-
-def _targets(own: np.ndarray, class_names: list[str], target: str) -> np.ndarray | None:
-    if target == "true":
-        return own
-    if target == "predicted":
-        return None
-    if target not in class_names:
-        raise ValueError(f"explain.target is {target!r}; expected true, predicted or {', '.join(class_names)}")
-    return np.full_like(own, class_names.index(target))
-
-
-def _outcome(scores: np.ndarray, class_names: list[str], target: np.ndarray, is_zero: np.ndarray) -> pd.DataFrame:
-    """Classes and scores of all patches, from scores [shape=(patch, class)], targets and all-zero marks."""
-    names = np.array(class_names)
-    return pd.DataFrame(
-        {
-            "target_class": names[target],
-            "predicted_class": names[scores.argmax(axis=1)],
-            "score": scores[np.arange(len(scores)), target],
-            "is_zero": is_zero,
-        }
-    )
+    def _array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return open_memmap(self.folder / name, mode="w+", dtype=np.float32, shape=shape)

@@ -1,89 +1,75 @@
-"""Heat maps to heat per band and per group of Hz."""
+"""Band profiles: heat per band and per group of Hz, per part and class."""
 
-import json
-import logging
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
+from respcam.data import run_folder
 from respcam.heat.band_heat import heat_table
 from respcam.heat.bands import HzGroups
 from respcam.metrics import BootstrapSettings
-from respcam.store.artifact import Artifact, write_atomically
-from respcam.store.tables import write_table
-
-log = logging.getLogger(__name__)
-
-SCHEMA = 2
+from respcam.stages.explain import Explain
+from respcam.store.stage import Stage
 
 
-def plan(store: Path, explain: Artifact, groups: HzGroups, bootstrap: BootstrapSettings) -> Artifact:
-    """Name the output before any work is done."""
-    settings = {"hz_groups": groups, "bootstrap": bootstrap}
-    return Artifact(store, "bands", SCHEMA, settings, {"explain": explain.digest})
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Profile(Stage):
+    """Heat added up per part, class and band.
 
-
-def run(
-    artifact: Artifact, explain: Artifact, train: Artifact, groups: HzGroups, bootstrap: BootstrapSettings
-) -> Path:
-    """Add up heat per evaluated part, class and band.
-
-    Parameters
+    Attributes
     ----------
-    artifact : Artifact
-        From `plan`.
-    explain, train : Artifact
-    groups : HzGroups
+    explain : Explain
+    hz_groups : HzGroups
     bootstrap : BootstrapSettings
-
-    Returns
-    -------
-    Path
-        Folder with ``band_heat.csv`` (split and target_class before the columns of
-        `respcam.heat.band_heat.heat_table`) and ``heat_summary.json``.
     """
-    with artifact.building() as partial:
-        if partial is None:
-            return artifact.folder
-        folder = explain.require()
-        index = pd.read_csv(folder / "index.csv", dtype={"patient_id": str})
-        maps = np.load(folder / "heat-map.npy", mmap_mode="r")
-        method = json.loads((folder / "method.json").read_text(encoding="utf-8"))
-        per_band = np.load(folder / "heat-band.npy").astype(np.float64)
-        bands = pd.read_csv(train.require() / "scaler.csv")
+
+    name: ClassVar[str] = "profile"
+    schema: ClassVar[int] = 3
+
+    explain: Explain
+    hz_groups: HzGroups
+    bootstrap: BootstrapSettings
+
+    def write(self, folder: Path) -> None:
+        """Write ``band_heat.csv`` and ``heat_summary.json``."""
+        index, per_band = self.explain.index(), self.explain.per_band()
+        bands = self.explain.train.bands()
         tables, counts = [], []
-        for (split, name), rows in index.groupby(["split", "target_class"]):
+        for (part, name), rows in index.groupby(["part", "target_class"]):
             patients = rows["patient_id"].to_numpy()
-            table = heat_table(per_band[rows.index], patients, bands, groups, bootstrap)
-            tables.append(table.assign(split=split, target_class=name))
-            counts.append(
-                {
-                    "split": split,
-                    "target_class": name,
-                    "n_patches": len(rows),
-                    "n_zero_maps": int(rows["is_zero"].sum()),
-                    "n_patients": int(rows["patient_id"].nunique()),
-                }
-            )
-        band_heat = pd.concat(tables, ignore_index=True)
-        first = ["split", "target_class"]
-        write_table(band_heat[first + [c for c in band_heat if c not in first]], partial / "band_heat.csv")
+            table = heat_table(per_band[rows.index], patients, bands, self.hz_groups, self.bootstrap)
+            place = {"part": part, "target_class": name}
+            for position, column in enumerate(place):
+                table.insert(position, column, place[column])
+            tables.append(table)
+            n_zero_maps, n_patients = int(rows["is_zero"].sum()), int(rows["patient_id"].nunique())
+            counts.append({**place, "n_patches": len(rows), "n_zero_maps": n_zero_maps, "n_patients": n_patients})
+        run_folder.BAND_HEAT.write(pd.concat(tables, ignore_index=True), folder)
+        _, n_rows, n_columns = self.explain.maps().shape
         summary = {
-            "target": explain.settings["target"],
-            **method,
-            "map_rows": maps.shape[1],
-            "map_columns": maps.shape[2],
+            "target": self.explain.explain.target,
+            **self.explain.method(),
+            "map_rows": n_rows,
+            "map_columns": n_columns,
             "classes": counts,
-            "hz_groups": asdict(groups),
+            "hz_groups": asdict(self.hz_groups),
         }
-        write_atomically(partial / "heat_summary.json", json.dumps(summary, indent=2) + "\n")
-    return artifact.folder
+        run_folder.HEAT.write(summary, folder)
 
+    def band_heat(self) -> pd.DataFrame:
+        """``part, target_class`` before the columns of `respcam.heat.band_heat.heat_table`."""
+        return run_folder.BAND_HEAT.read(self.folder)
 
-def ratio_of_bands(artifact: Artifact, normal: str | None) -> np.ndarray:
-    """Heat of each band over even heat, the mean over classes but the normal one: float64 [shape=(band,)]."""
-    heat = pd.read_csv(artifact.require() / "band_heat.csv")
-    own = heat[(heat["scope"] == "band") & (heat["target_class"] != normal)]
-    return own.groupby(own["name"].astype(int))["ratio"].mean().to_numpy()
+    def summary(self) -> dict[str, Any]:
+        """Where heat comes from, the true number of rows and columns, and counts per part and class."""
+        return run_folder.HEAT.read(self.folder)
+
+    def importance(self) -> np.ndarray:
+        """Heat of each band over uniform heat, the mean over classes but the normal one: float64 [shape=(band,)]."""
+        heat = self.band_heat()
+        normal = self.explain.train.recipe.task.normal
+        judged = heat[(heat["scope"] == "band") & (heat["target_class"] != normal)]
+        return judged.groupby(judged["name"].astype(int))["ratio"].mean().to_numpy()

@@ -1,231 +1,197 @@
-"""A model's heat held against evidence, and the verdict."""
+"""Trust: the evidence about a model's heat, and the verdict, on every explained part."""
 
-import json
 import logging
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 from torch import nn
 
-from respcam.evidence import confounds
-from respcam.evidence import tables as evidence
-from respcam.evidence.annotations import localisation_table
-from respcam.evidence.faithfulness import resampled_mean, with_spread
-from respcam.evidence.occlusion import sweep
-from respcam.evidence.verdict import UNCERTAIN, Evidence, Limits, against_method, against_model
+from respcam.data import run_folder
+from respcam.data.labels import Labels
+from respcam.data.splits import TRAIN, VALIDATION
+from respcam.evidence.confounds import Caution, EvaluatedPart, heat_per_unit, look, metadata_of, unit_levels
+from respcam.evidence.examination import Examination, TrustSettings, examine, suggested_cutoff
+from respcam.evidence.localisation import AnnotatedUnits, annotated_events, event_units, localisation_table
+from respcam.evidence.occlusion import ScoreStore
+from respcam.evidence.receptive import fields
+from respcam.evidence.sample import PatchSample
 from respcam.heat.bands import HzGroups
-from respcam.heat.cam import METHODS
 from respcam.metrics import BootstrapSettings, Interval
-from respcam.sound.front_end import FrontEnd
-from respcam.stages.dataset import Source
-from respcam.stages.explain import ExplainSettings, chosen_units
-from respcam.stages.features import FrameStore
-from respcam.stages.subject import Sample, Subject, TrustSettings, draw, occluders_of
-from respcam.stages.train import TrainSettings, load_model
-from respcam.store.artifact import Artifact, write_atomically
-from respcam.store.tables import write_table
+from respcam.stages.explain import Explain
+from respcam.stages.train import Train
+from respcam.store.arrays import ArrayFile
+from respcam.store.stage import Stage
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 3
+
+Stores = Callable[[str], ScoreStore]
 
 
-def plan(
-    store: Path,
-    explain: Artifact,
-    source: Source,
-    groups: HzGroups,
-    settings: TrustSettings,
-    bootstrap: BootstrapSettings,
-    control: Artifact | None,
-) -> Artifact:
-    """Name the output before any work is done."""
-    inputs = {"explain": explain.digest, "metadata": source.label_digest}
-    if control is not None:
-        inputs["control"] = control.digest
-    own = {"trust": settings, "hz_groups": groups, "bootstrap": bootstrap}
-    return Artifact(store, "trust", SCHEMA, own, inputs)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trust(Stage):
+    """Evidence for or against the heat of a model: tables, a verdict, warnings.
 
-
-@dataclass(frozen=True)
-class Upstream:
-    """The finished work that evidence is gathered about; ``control`` learnt permuted labels."""
-
-    resample: Artifact
-    features: Artifact
-    train: Artifact
-    explain: Artifact
-    control: Artifact | None
-
-
-def run(
-    artifact: Artifact,
-    upstream: Upstream,
-    source: Source,
-    front_end: FrontEnd,
-    trained: TrainSettings,
-    explained: ExplainSettings,
-    settings: TrustSettings,
-    groups: HzGroups,
-    bootstrap: BootstrapSettings,
-    device: str,
-) -> Path:
-    """Gather the evidence and judge.
-
-    Parameters
+    Attributes
     ----------
-    artifact : Artifact
-        From `plan`.
-    upstream : Upstream
-    source : Source
-    front_end : FrontEnd
-    trained : TrainSettings
-        What the model was trained with.
-    explained : ExplainSettings
-        What its heat was computed with: the method that the verdict is about.
-    settings : TrustSettings
-    groups : HzGroups
+    explain : Explain
+        The heat that the verdict is about.
+    labels : Labels
+    trust : TrustSettings
+    hz_groups : HzGroups
     bootstrap : BootstrapSettings
-    device : str
-
-    Returns
-    -------
-    Path
-        Folder with ``trust.json`` (verdict, warnings, suggested cut-off, receptive fields), the tables
-        ``occlusion, methods, profiles, randomisation, localisation, metadata, strata, blank`` (CSV, a
-        row per part and ...), and every score under occlusion (``occlusion-*.npz``: log-odds
-        [shape=(patch, class)] by the groups that are gone).
+    control : Train, optional
+        The same training on permuted labels.
     """
-    with artifact.building() as partial:
-        if partial is None:
-            return artifact.folder
-        store = FrameStore.open(upstream.features.require(), front_end)
-        subject = Subject.load(upstream.train, store, trained, explained, settings, groups, bootstrap, device)
-        control = None if upstream.control is None else load_model(upstream.control.require(), trained.model)[0]
-        metrics = json.loads((upstream.train.folder / "metrics.json").read_text(encoding="utf-8"))
-        units = chosen_units(upstream.train.folder, explained.sides)
-        tables: dict[str, list[pd.DataFrame]] = {}
-        parts, fields = {}, None
-        for part, rows in units.groupby("side"):
-            own = rows.reset_index(drop=True)
-            model = Interval(**metrics[part]["auroc"])
-            sample = draw(subject, own, settings.patches)
-            found, verdict = _examine(subject, sample, model, control, partial / f"occlusion-{part}")
-            found["localisation"] = localisation_table(subject, own.iloc[sample.judged_units], source)
-            audit, warnings = confounds.look(
-                subject, source, upstream.resample, upstream.explain, own, model, verdict["top"]
-            )
-            for name, table in {**found, **audit}.items():
-                tables.setdefault(name, []).append(table.assign(split=part))
-            parts[str(part)] = {**verdict, "warnings": warnings}
-            fields = fields or evidence.fields(subject, sample)
-        for name, each in tables.items():
-            table = pd.concat(each, ignore_index=True)
-            write_table(table[["split", *table.columns.drop("split")]], partial / f"{name}.csv")
+
+    name: ClassVar[str] = "trust"
+    schema: ClassVar[int] = 4
+
+    explain: Explain
+    labels: Labels
+    trust: TrustSettings
+    hz_groups: HzGroups
+    bootstrap: BootstrapSettings
+    control: Train | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write ``trust.json``, a table per kind of evidence, and every score under occlusion.
+
+        ``occlusion-*.npz`` holds log-odds [shape=(patch, class)] by the groups that are removed.
+        """
+        examination, train = self._examination(), self.explain.train
+        control = None if self.control is None else self.control.model().network
+        units = train.units(self.explain.explain.parts)
+        tables: dict[str, list[pd.DataFrame]] = {name: [] for name in run_folder.EVIDENCE}
+        parts, receptive = {}, None
+        for part, rows in units.groupby("part"):
+            of_part = _Part(self, examination, str(part), rows.reset_index(drop=True))
+            part_tables, parts[str(part)] = of_part.evidence(_stores(folder, f"occlusion-{part}"), control)
+            for name, table in part_tables.items():
+                tables[name].append(_with_part(table, str(part)))
+            receptive = receptive or of_part.fields()
+        for name, of_parts in tables.items():
+            run_folder.EVIDENCE[name].write(pd.concat(of_parts, ignore_index=True), folder)
         summary = {
-            "method": explained.method,
-            "layers": subject.layers,
-            "is_supported": all(each["is_supported"] for each in parts.values()),
+            "method": examination.explained.method,
+            "layers": list(examination.explained.layers),
+            "is_supported": all(verdict["is_supported"] for verdict in parts.values()),
             "parts": parts,
-            "cutoff": evidence.suggested_cutoff(subject, partial),
-            "fields": fields,
-            "settings": asdict(settings),
+            "cutoff": self._cutoff(examination, _stores(folder, "occlusion-cutoff")),
+            "fields": receptive,
+            "settings": asdict(self.trust),
         }
-        write_atomically(partial / "trust.json", json.dumps(summary, indent=2) + "\n")
+        run_folder.TRUST.write(summary, folder)
         for part, verdict in parts.items():
             log.info("trust: %s: %s", part, verdict["words"])
             for warning in verdict["warnings"]:
                 log.warning("trust: %s: %s", part, warning)
-    return artifact.folder
+
+    def _examination(self) -> Examination:
+        train, settings = self.explain.train, self.explain.explain
+        bands = train.grouped_bands(self.hz_groups)
+        model = replace(train.model(train.recipe.training.precision), batch_patches=settings.batch_patches)
+        floor = train.features.front_end.floor
+        return Examination(model, bands, settings.choice(model.blocks), self.trust, self.bootstrap, floor)
+
+    def _cutoff(self, examination: Examination, stores: Stores) -> dict[str, Any]:
+        """The validation patients decide: nothing is chosen on a test part."""
+        train = self.explain.train
+        units = train.units([VALIDATION])
+        sample = examination.sample(units, train.data_of(units), 2 * self.trust.patches)
+        return suggested_cutoff(examination, sample, stores)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Evidence by kind, a row per part and ...: see `respcam.evidence`."""
+        return {name: file.read(self.folder) for name, file in run_folder.EVIDENCE.items()}
+
+    def summary(self) -> dict[str, Any]:
+        """Verdict and warnings of each part, suggested cut-off, receptive fields, settings."""
+        return run_folder.TRUST.read(self.folder)
+
+    def importance(self) -> np.ndarray:
+        """Drop of the score under occlusion of each band of the front end: float64 [shape=(band,)].
+
+        Between the centres of groups by interpolation.
+        """
+        profiles = run_folder.EVIDENCE["profiles"].read(self.folder)
+        is_median = (profiles["method"] == "occlusion") & (profiles["fill"] == run_folder.MEDIAN)
+        drop = profiles[is_median].set_index("hz")["drop"]
+        centre_of = dict(zip(self.hz_groups.names, self.hz_groups.centres_hz, strict=True))
+        edges_hz = self.explain.train.features.frames().edges_hz
+        return np.interp(edges_hz[:, 1], [centre_of[name] for name in drop.index], drop)
 
 
-def fall_of_bands(artifact: Artifact, centre_hz: np.ndarray, groups: HzGroups) -> np.ndarray:
-    """Fall of the score under occlusion, between the centres of groups by interpolation: float64 [shape=(band,)]."""
-    profiles = pd.read_csv(artifact.require() / "profiles.csv")
-    own = profiles[profiles["name"] == "occlusion"].set_index("hz")["fall"]
-    centre_of = dict(zip(groups.names, groups.centres_hz, strict=True))
-    return np.interp(centre_hz, [centre_of[name] for name in own.index], own)
+def _with_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
+    table = table.copy()
+    table.insert(0, "part", part)
+    return table
 
 
-def _examine(
-    subject: Subject, sample: Sample, model: Interval, control: nn.Module | None, stem: Path
-) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Gather the evidence on one part and judge every method."""
-    occluders = occluders_of(subject, sample, stem, subject.settings.fills)
-    conditions = sweep(len(subject.present))
-    for rule, occluder in occluders.items():
-        occluder.score([each.gone for each in conditions], np.arange(len(sample.rows)), f"{stem.name}, {rule}")
-    falls = {rule: evidence.own_falls(each, sample, conditions) for rule, each in occluders.items()}
-    # classes weigh the same: a strange picture pushes every patch towards one class, which so cancels out;
-    # and the median, since a fill that makes a picture too strange outweighs all others in a mean
-    by_fill = {rule: resampled_mean(own, sample.weights, sample.target) for rule, own in falls.items()}
-    effect = np.median(list(by_fill.values()), axis=0)
-    top = int(effect[0].argmax())
-    fall = with_spread(effect[:, top])
-    against = against_model(model)
-
-    heat = subject.heat(sample.judged_pictures, sample.judged_target)
-    profiles = evidence.profiles_of(sample, heat)
-    randomisation = evidence.randomisation_table(subject, sample, heat)
-    last = randomisation[randomisation["step"] == randomisation["step"].max()].set_index("name")
-    methods = evidence.method_table(subject, sample, next(iter(occluders.values())), profiles, effect)
-    methods = methods.join(last["similarity"], on="name")
-    methods = methods.join(evidence.share_table(subject, sample, heat), on="name")
-    if control is not None:
-        similarity = evidence.control_similarity(subject, sample, profiles, control)
-        methods["control_similarity"] = methods["name"].map(similarity)
-    reasons = [_against(row, subject.settings.limits) for row in methods.to_dict("records")]
-    methods["is_supported"] = [is_method and not against and not own for is_method, own in zip(
-        methods["is_method"], reasons, strict=True)]  # fmt: skip
-    methods["against"] = ["; ".join(own) for own in reasons]
-    verdict = {
-        "is_supported": bool(methods["is_supported"].iloc[0]),
-        "words": _words(subject, methods.iloc[0], against, subject.names[top]),
-        "against_model": against,
-        "supported_methods": methods.loc[methods["is_supported"], "name"].tolist(),
-        "top": {"occlusion": subject.names[top], "heat": methods["densest_hz"].iloc[0]},
-        "fall": asdict(fall),
-        "n_patches": len(sample.rows),
-        "n_judged": len(sample.judged),
-        "n_patients": int(sample.rows["patient_id"].nunique()),
-    }
-    tables = {
-        "occlusion": evidence.occlusion_table(subject, sample, occluders, conditions),
-        "methods": methods,
-        "profiles": evidence.profile_table(subject, profiles, by_fill, effect),
-        "randomisation": randomisation,
-    }
-    return tables, verdict
+def _stores(folder: Path, stem: str) -> Stores:
+    """Files that keep the scores of each fill over an interruption."""
+    return lambda fill: ArrayFile(folder / f"{stem}-{fill}.npz")
 
 
-def _against(row: dict[str, Any], limits: Limits) -> list[str]:
-    def interval_of(name: str) -> Interval:
-        values = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-        return Interval(*(None if pd.isna(value) else float(value) for value in values))
+class _Part:
+    """One part of the stage: its units, its sample and the evidence about it."""
 
-    similarity = None if pd.isna(row["similarity"]) else float(row["similarity"])
-    agreement, over_random, over_loudest = map(interval_of, ("agreement", "over_random", "over_loudest"))
-    return against_method(Evidence(agreement, over_random, over_loudest, similarity), limits)
+    def __init__(self, stage: Trust, examination: Examination, name: str, units: pd.DataFrame):
+        self.stage, self.examination, self.name, self.units = stage, examination, name, units
+        self.train: Train = stage.explain.train
+        self.sample: PatchSample = examination.sample(units, self.train.data_of(units), stage.trust.patches)
 
+    def evidence(self, stores: Stores, control: nn.Module | None) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
+        """Tables and the verdict with its warnings."""
+        auroc = Interval(**self.train.metrics()[self.name]["auroc"])
+        tables, verdict = examine(self.examination, self.sample, auroc, stores, control)
+        tables["localisation"] = self._localisation()
+        confounds, cautions = self._confounds(auroc, verdict["top"])
+        return {**tables, **confounds}, {**verdict, "warnings": [caution.sentence for caution in cautions]}
 
-def _words(subject: Subject, own: pd.Series, against: list[str], top: str) -> str:
-    """The verdict on the method that the run was explained with."""
-    title = f"{METHODS[subject.explained.method].title} at {' + '.join(subject.layers)}"
-    if against:
-        return f"Not supported: {'; '.join(against)}. No picture of this model's heat says anything."
-    if not own["is_supported"]:
-        reasons = own["against"].split("; ")
-        word = "Undecided" if all(reason.startswith(UNCERTAIN) for reason in reasons) else "Not supported"
-        return f"{word}: {title}: {own['against']}. Occlusion finds {top} Hz to matter most."
-    if own["over_loudest_low"] > 0:
-        beyond = "finds the bands that carry the score better than chance and better than loudness alone"
-    else:
-        beyond = "finds the bands that carry the score better than chance, though loudness alone does so as well"
-    return (
-        f"Supported: {title} agrees with occlusion (correlation {own['agreement']:.2f}), {beyond}, and is not "
-        f"the heat of a network with random weights. It is densest at {own['densest_hz']} Hz; occlusion costs most "
-        f"at {top} Hz."
-    )
+    def fields(self) -> list[dict[str, Any]]:
+        """Rows of the map and receptive field of every block and of the explained layers."""
+        return fields(self.examination.model, self.sample.patches, self.examination.explained.layers)
+
+    def _localisation(self) -> pd.DataFrame:
+        """Heat of recordings beside their annotated events, where the data have such and the task allows it."""
+        task, settings, stage = self.train.recipe.task, self.stage.trust, self.stage
+        events: dict[str, list[tuple[float, float]]] = {}
+        if stage.labels.events is not None and task.unit == "recording" and task.normal is not None:
+            normal = (task.classes or {}).get(task.normal, [task.normal])
+            events = annotated_events(stage.labels.events, normal)
+        judged = self.units.iloc[self.sample.judged_units]
+        units = event_units(judged, events, settings.event_recordings, settings.seed)
+        frame_rate_hz = self.train.features.front_end.frame_rate_hz
+        annotated = AnnotatedUnits(units, self.train.data_of(units), events, stage.explain.patches, frame_rate_hz)
+        examination = self.examination
+        return localisation_table(examination.model, examination.choices, annotated, stage.bootstrap, settings.seed)
+
+    def _confounds(self, auroc: Interval, top: dict[str, str]) -> tuple[dict[str, pd.DataFrame], list[Caution]]:
+        train, bands = self.train, self.examination.bands
+        resampled = train.features.resample.recordings()
+        level, blank = unit_levels(self._frames(), bands, self.examination.floor)
+        explain = self.stage.explain
+        part = EvaluatedPart(
+            units=self.units,
+            train=train.units([TRAIN]),
+            metadata=metadata_of(self.stage.labels.recordings, resampled),
+            source_rate_hz=resampled.set_index("recording_id")["source_rate_hz"],
+            predictions=train.predictions(),
+            heat=heat_per_unit(explain.per_band(), explain.index()["unit_id"].to_numpy(), bands),
+            level=level,
+            blank=blank,
+            auroc=auroc,
+            top=top,
+            unit=train.recipe.task.unit,
+        )
+        return look(part, self.examination.model, bands, self.stage.trust.limits, self.stage.bootstrap)
+
+    def _frames(self) -> list[np.ndarray]:
+        frames = self.train.features.frames()
+        columns = ["recording_id", "first_frame", "n_frames"]
+        return [frames.frames(*span) for span in self.units[columns].itertuples(index=False)]

@@ -1,4 +1,4 @@
-"""Finished work on disk: named by a digest of what went in, complete or absent, never half there."""
+"""Artifacts: finished work on disk, named by a digest of what went in, complete or absent, never half there."""
 
 import hashlib
 import json
@@ -8,8 +8,9 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,21 +19,40 @@ from filelock import FileLock, Timeout
 
 log = logging.getLogger(__name__)
 
+PROVENANCE_NAME = "provenance.json"  # written last: the output is complete
+
 LIBRARIES = ("respcam", "numpy", "pandas", "scikit-learn", "soundfile", "soxr", "torch", "torchaudio", "timm")
 
 
+def incidental(default: Any = MISSING) -> Any:
+    """Mark a field of a dataclass that changes speed and not results: no digest covers it."""
+    return field(default=default, metadata={"incidental": True})
+
+
 def canonical(value: Any) -> str:
-    """Write plain data or a dataclass as JSON that is the same for equal content."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), default=_plain, ensure_ascii=True, allow_nan=False
-    )
+    """Write plain data or a dataclass as JSON that is the same for equal content; incidental fields are left out."""
+    return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Turn dataclasses, paths and containers of them into plain data; incidental fields are left out.
+
+    Raises
+    ------
+    TypeError
+        If something has no plain form.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+        covered = (field.name for field in fields(value) if not field.metadata.get("incidental"))
+        return {name: plain(getattr(value, name)) for name in covered}
+    if isinstance(value, Mapping):
+        return {str(name): plain(content) for name, content in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(content) for content in value]
     if isinstance(value, Path):
         return str(value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
     raise TypeError(f"{type(value).__name__} has no canonical form: {value!r}")
 
 
@@ -91,12 +111,12 @@ class Artifact:
         return {
             "stage": self.stage,
             "schema": self.schema,
-            "settings": json.loads(canonical(self.settings)),
+            "settings": plain(self.settings),
             "inputs": dict(self.inputs),
             "seed": self.seed,
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of the identity, 64 hex digits."""
         return digest_of(self.identity)
@@ -111,22 +131,7 @@ class Artifact:
     @property
     def is_finished(self) -> bool:
         """True once the whole output is there."""
-        return (self.folder / "provenance.json").is_file()
-
-    def require(self) -> Path:
-        """Return the folder of a finished artifact.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the stage has not run with these settings; the message names the command.
-        """
-        if not self.is_finished:
-            raise FileNotFoundError(
-                f"{self.stage}: no output for these settings under {self.store / self.stage}; "
-                f"run scripts/{self.stage}.py with the same overrides first, or scripts/run.py for all stages"
-            )
-        return self.folder
+        return (self.folder / PROVENANCE_NAME).is_file()
 
     @contextmanager
     def building(self) -> Iterator[Path | None]:
@@ -148,7 +153,7 @@ class Artifact:
             started = datetime.now(UTC)
             yield partial
             provenance = {**self.identity, "digest": self.digest, **surroundings(started)}
-            write_atomically(partial / "provenance.json", json.dumps(provenance, indent=2) + "\n")
+            write_atomically(partial / PROVENANCE_NAME, json.dumps(provenance, indent=2) + "\n")
             partial.replace(self.folder)
             log.info("%s: done in %.1f s (%s)", self.stage, provenance["duration_s"], self.folder)
 
@@ -159,13 +164,13 @@ class Artifact:
         Processes with other shares fill the same folder at the same time; a process with the same
         share waits. Whoever then calls `building` finds what they wrote, and finishes.
         """
-        with ExitStack() as held:
+        with ExitStack() as locks:
             with self._locked():
                 if self.is_finished:
                     log.info("%s: already done, nothing recomputed (%s)", self.stage, self.folder)
                     yield None
                     return
-                held.enter_context(FileLock(self.folder.with_name(f".{self.folder.name}.share-{share}.lock")))
+                locks.enter_context(FileLock(self.folder.with_name(f".{self.folder.name}.share-{share}.lock")))
                 partial = self._partial()
             yield partial
 

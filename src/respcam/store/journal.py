@@ -1,4 +1,4 @@
-"""What a stage has finished so far, a line per piece: read by the next attempt, and by those who do other shares."""
+"""Journals: the pieces of a stage that are done, for its next attempt and for those who do other shares."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from respcam.store.shard import Shard
 
 
 class Journal:
-    """Finished pieces of work, kept in the folder that a stage is filling.
+    """Finished pieces of work, a line each, kept in the folder that a stage is filling.
 
     Parameters
     ----------
@@ -20,10 +20,11 @@ class Journal:
     def __init__(self, folder: Path, shard: Shard):
         self.folder, self.path = folder, folder / f"journal-{shard}.jsonl"
 
-    def read(self) -> list[Any]:
-        """Pieces that any shard or earlier attempt has finished; a last line that was cut off does not count."""
+    def outcomes(self) -> dict[str, Any]:
+        """What any shard or earlier attempt has finished, by the key of the piece; a line cut off does not count."""
         texts = [path.read_text(encoding="utf-8") for path in sorted(self.folder.glob("journal-*.jsonl"))]
-        return [json.loads(line) for text in texts for line in text[: text.rfind("\n") + 1].splitlines()]
+        lines = [json.loads(line) for text in texts for line in text[: text.rfind("\n") + 1].splitlines()]
+        return {line["piece"]: line["outcome"] for line in lines}
 
     def __enter__(self) -> "Journal":
         if self.path.is_file():
@@ -32,9 +33,9 @@ class Journal:
         self.file = self.path.open("a", encoding="utf-8")
         return self
 
-    def append(self, *pieces: Any) -> None:
-        """Note pieces as finished."""
-        self.file.writelines(json.dumps(piece) + "\n" for piece in pieces)
+    def append(self, piece: str, outcome: Any) -> None:
+        """Note a piece as finished, with what came of it."""
+        self.file.write(json.dumps({"piece": piece, "outcome": outcome}) + "\n")
         self.file.flush()
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""Pieces of work for several processes, of which the calling one is the first."""
+"""Processes: pieces of work for several of them, of which the calling one is the first."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 from loky import cpu_count, get_reusable_executor
 from threadpoolctl import threadpool_limits
+
+from respcam.errors import Refused
 
 T = TypeVar("T")
 
@@ -17,7 +19,7 @@ AHEAD = 2  # pieces that each other process has: one at work, one that waits
 def number_of(workers: int) -> int:
     """Turn a setting into a number of processes: -1 stands for every core that this process may use."""
     if workers == 0 or workers < -1:
-        raise ValueError(f"workers is {workers}; expected at least 1, or -1 for every core")
+        raise Refused(f"workers is {workers}; expected at least 1, or -1 for every core")
     return cpu_count() if workers == -1 else workers
 
 
@@ -52,18 +54,18 @@ def results(
     running: dict[Future[T], int] = {}
     with threadpool_limits(1):
         try:
-            own = next(waiting, None)
-            while own or running:
+            current = next(waiting, None)
+            while current or running:
                 for number, piece in islice(waiting, max(0, AHEAD * n_others - len(running))):
                     executor = get_reusable_executor(n_others, env=ONE_THREAD)
                     running[executor.submit(function, *piece)] = number
-                if own:
-                    number, piece = own
+                if current:
+                    number, piece = current
                     yield number, function(*piece)
-                    own = next(waiting, None)
+                    current = next(waiting, None)
                 else:
                     wait(running, return_when=FIRST_COMPLETED)
-                for future in [each for each in running if each.done()]:
+                for future in [future for future in running if future.done()]:
                     yield running.pop(future), future.result()
         finally:
             for future in running:

@@ -1,6 +1,8 @@
-"""A share of the recordings, for jobs that divide one stage among them."""
+"""Shards: a share of the pieces of work, for jobs that divide one stage among them."""
 
 from dataclasses import dataclass
+
+from respcam.errors import Refused
 
 
 @dataclass(frozen=True)
@@ -20,9 +22,9 @@ class Shard:
 
     def __post_init__(self) -> None:
         if self.count < 1:
-            raise ValueError(f"shard.count is {self.count}; expected at least 1")
+            raise Refused(f"shard.count is {self.count}; expected at least 1")
         if not 0 <= self.index < self.count:
-            raise ValueError(
+            raise Refused(
                 f"shard.index is {self.index}; expected 0 to {self.count - 1}, as shard.count is {self.count}"
             )
 

@@ -21,13 +21,14 @@ class Table:
         Of the file.
     types : mapping of str to type
         Of columns that must not be guessed, such as identifiers that look like numbers.
-    blank : str or None
-        Text that a blank cell becomes; None reads it as a missing value.
+    is_text : bool
+        Whether cells such as ``NA`` are text, and blank cells stay blank; only in columns of type float a blank
+        is a missing value.
     """
 
     name: str
     types: Mapping[str, type] = field(default_factory=dict)
-    blank: str | None = None
+    is_text: bool = False
 
     def write(self, table: pd.DataFrame, folder: Path) -> None:
         """Write the table into a folder."""
@@ -35,7 +36,10 @@ class Table:
 
     def read(self, folder: Path) -> pd.DataFrame:
         """Read the table from a folder."""
-        return pd.read_csv(folder / self.name, dtype=dict(self.types), keep_default_na=self.blank is None)
+        options: dict[str, Any] = {"dtype": dict(self.types), "keep_default_na": not self.is_text}
+        if self.is_text:
+            options["na_values"] = {name: [""] for name, kind in self.types.items() if kind is float}
+        return pd.read_csv(folder / self.name, **options)
 
 
 @dataclass(frozen=True)

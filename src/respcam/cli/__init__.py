@@ -1,0 +1,1 @@
+"""Commands: arguments and configuration in, one answer or one line of refusal out."""

@@ -1,0 +1,233 @@
+"""Inputs of a network: frames of units, cut into patches on demand, scaled, and their scores pooled."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from respcam.data.patches import PatchSettings, cut, padded, patch_starts
+
+POOLINGS = ("mean", "max", "logsumexp")
+
+
+class Units(Dataset):
+    """Recordings or events as stretches of one frame array, cut into patches on demand.
+
+    Parameters
+    ----------
+    frames : list of float32 [shape=(frame, all bands)]
+        Per unit: a view of the frame array, at least one frame.
+    target : int64 [shape=(unit,)]
+    fed : bool [shape=(all bands,)]
+        Bands that the model is fed.
+    settings : PatchSettings
+    floor : float
+        Log-mel of silence, for padding.
+    masked : bool [shape=(all bands,)], optional
+        Of these bands, the ones that are blank: at the floor in every frame.
+    """
+
+    def __init__(
+        self,
+        frames: list[np.ndarray],
+        target: np.ndarray,
+        fed: np.ndarray,
+        settings: PatchSettings,
+        floor: float,
+        masked: np.ndarray | None = None,
+    ):
+        self.frames, self.target, self.settings, self.floor = frames, target, settings, floor
+        bands = np.flatnonzero(fed)
+        is_one_stretch = np.ptp(bands) + 1 == len(bands)
+        self.fed = slice(bands[0], bands[-1] + 1) if is_one_stretch else bands  # a slice copies nothing
+        self.masked = None if masked is None or not masked.any() else masked[bands]
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    @property
+    def n_bands(self) -> int:
+        """Bands that the model is fed."""
+        return self.of(0).shape[1]
+
+    def of(self, unit: int) -> np.ndarray:
+        """Frames of a unit, short ones padded: float32 [shape=(frame, fed band)]."""
+        frames = np.asarray(self.frames[unit][:, self.fed])
+        if self.masked is not None:
+            frames = np.where(self.masked, np.float32(self.floor), frames)
+        return padded(frames, self.settings, self.floor)
+
+    def grid(self, unit: int, settings: PatchSettings | None = None) -> np.ndarray:
+        """Patches of a unit at the evaluation hop, or another: float32 [shape=(patch, band, frame)]."""
+        starts = patch_starts(len(self.frames[unit]), settings or self.settings)
+        return cut(self.of(unit), starts, self.settings.length_frames)
+
+    def __getitem__(self, unit: int) -> tuple[np.ndarray, int]:
+        return self.grid(unit), int(self.target[unit])
+
+
+class RandomPatches(Dataset):
+    """A fixed number of patches of each unit at places drawn for one epoch.
+
+    The places depend on seed, epoch and unit alone, so they are the same after an interruption and
+    for any number of loader processes.
+    """
+
+    def __init__(self, units: Units, n_patches: int, seed: int, epoch: int):
+        self.units, self.n_patches, self.seed, self.epoch = units, n_patches, seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    def __getitems__(self, chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Gather a batch.
+
+        Returns
+        -------
+        patches : float32 [shape=(unit, patch, band, frame)]
+            A view of [shape=(unit, patch, frame, band)], the order in which frames are stored.
+        target : int64 [shape=(unit,)]
+        """
+        length = self.units.settings.length_frames
+        stretches = []
+        for unit in chosen:
+            frames = self.units.of(unit)
+            rng = np.random.default_rng([self.seed, self.epoch, unit])
+            starts = rng.integers(0, len(frames) - length + 1, self.n_patches)
+            stretches += [frames[start : start + length] for start in starts]
+        patches = torch.from_numpy(np.stack(stretches)).unflatten(0, (len(chosen), -1))
+        return patches.transpose(2, 3), torch.from_numpy(self.units.target[chosen])
+
+
+@dataclass(frozen=True)
+class Scaler:
+    """Mean and standard deviation of each band over the training units.
+
+    Attributes
+    ----------
+    mean, std : float32 [shape=(band,)]
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+
+    @staticmethod
+    def fit(units: Units) -> "Scaler":
+        """Compute the scaler over all frames of the units; call it with training units only."""
+        n = 0
+        total = squares = np.zeros(units.of(0).shape[1])
+        for unit in range(len(units)):
+            frames = units.of(unit).astype(np.float64)
+            n, total, squares = (
+                n + len(frames),
+                total + frames.sum(axis=0),
+                squares + np.square(frames).sum(axis=0),
+            )
+        mean = total / n
+        std = np.sqrt(np.maximum(squares / n - np.square(mean), 1e-8))
+        return Scaler(mean.astype(np.float32), std.astype(np.float32))
+
+    def __call__(self, patches: torch.Tensor) -> torch.Tensor:
+        """Scale patches and give them the channel axis that a model expects.
+
+        Parameters
+        ----------
+        patches : float32 [shape=(patch, band, frame)]
+
+        Returns
+        -------
+        float32 [shape=(patch, 1, band, frame)]
+        """
+        mean, rate = (torch.from_numpy(v).to(patches.device)[:, None] for v in (self.mean, 1 / self.std))
+        return ((patches - mean) * rate)[:, None]
+
+
+def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
+    """Pool patch scores to the score of their unit.
+
+    Parameters
+    ----------
+    scores : float32 [shape=(..., patch, class)]
+    pooling : str
+        mean, max, or logsumexp (a smooth maximum, minus the log of the number of patches).
+
+    Returns
+    -------
+    float32 [shape=(..., class)]
+    """
+    if pooling == "mean":
+        return scores.mean(dim=-2)
+    if pooling == "max":
+        return scores.amax(dim=-2)
+    return scores.logsumexp(dim=-2) - float(np.log(scores.shape[-2]))
+
+
+def log_contribution(scores: np.ndarray, unit: np.ndarray, pooling: str) -> np.ndarray:
+    """Part of each patch in the score of its unit: the gradient of the pooling.
+
+    Parameters
+    ----------
+    scores : float64 [shape=(patch,)]
+        Of the class in question.
+    unit : int [shape=(patch,)]
+        Which unit each patch belongs to.
+    pooling : str
+        mean, max or logsumexp.
+
+    Returns
+    -------
+    float64 [shape=(patch,)]
+        Natural logarithm, up to a constant per unit; minus infinity for a patch that has no part.
+    """
+    if pooling == "mean":
+        return np.zeros(len(scores))
+    if pooling == "max":
+        highest = np.full(unit.max() + 1, -np.inf)
+        np.maximum.at(highest, unit, scores)
+        return np.where(scores == highest[unit], 0.0, -np.inf)
+    return scores
+
+
+def patch_batches(units: Units, n_patches: int, settings: PatchSettings | None = None) -> Iterator[np.ndarray]:
+    """Cut the patches of units, in order, into batches of one size: a network runs each other size anew.
+
+    Parameters
+    ----------
+    units : Units
+    n_patches : int
+        Of every batch but the last.
+    settings : PatchSettings, optional
+        Where patches are cut; the units' own unless given.
+
+    Returns
+    -------
+    iterator of float32 [shape=(patch, band, frame)]
+    """
+    waiting: list[np.ndarray] = []
+    total = 0
+    for unit in range(len(units)):
+        waiting.append(units.grid(unit, settings))
+        total += len(waiting[-1])
+        if total >= n_patches:
+            joined = np.concatenate(waiting)
+            whole = total - total % n_patches
+            yield from np.split(joined[:whole], whole // n_patches)
+            waiting, total = [joined[whole:]], total - whole
+    if total:
+        yield np.concatenate(waiting)
+
+
+def unit_batches(units: Units, n_patches: int = 32) -> Iterator[list[int]]:
+    """Gather units, in order, until a batch holds about a number of patches."""
+    batch: list[int] = []
+    total = 0
+    for unit, frames in enumerate(units.frames):
+        batch.append(unit)
+        total += len(patch_starts(len(frames), units.settings))
+        if total >= n_patches:
+            yield batch
+            batch, total = [], 0
+    if batch:
+        yield batch

@@ -1,0 +1,250 @@
+"""Page of a comparison: arms of an experiment, their differences, where their heat lies."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from respcam.metrics import METRICS
+from respcam.report import figures
+from respcam.report.page import InlineFigure, render, save_figure
+from respcam.store.artifact import write_atomically
+
+LOWEST_CUT_HZ = 100  # a range that starts no higher is a low-pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """What verdicts are about.
+
+    Attributes
+    ----------
+    metric : str
+        Of `respcam.metrics.METRICS`.
+    base : str
+        Name of the arm that every other arm is compared with.
+    margin : float
+        Loss of the metric up to which an arm counts as no worse.
+    alpha : float
+        One minus the level of the intervals.
+    power : float
+        Power at which the smallest visible difference is stated.
+    """
+
+    metric: str
+    base: str
+    margin: float
+    alpha: float
+    power: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartTables:
+    """Results of an experiment on one part.
+
+    Attributes
+    ----------
+    name : str
+    runs : DataFrame
+        A row per run: ``bands`` (name of the arm), ``n_bands, n_patients``, every metric, ``heat_is_supported,
+        heat_densest_hz, occlusion_most_hz``.
+    differences : DataFrame
+        A row per arm for the metric of the page and all recordings: ``arm, value, low, high, p_corrected,
+        p_permuted_corrected, detectable, n_patients, verdict, sentence``.
+    other_metrics : DataFrame
+        The same for every other metric, named in ``metric``.
+    strata : DataFrame
+        The same for the metric of the page and some of the recordings, named in ``stratum``.
+    """
+
+    name: str
+    runs: pd.DataFrame
+    differences: pd.DataFrame
+    other_metrics: pd.DataFrame
+    strata: pd.DataFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentTables:
+    """Runs that differ in bands, seed and fold alone.
+
+    Attributes
+    ----------
+    name : str
+    key : str
+        Some digits of its digest, for names of files.
+    arms : sequence of str
+        Names of the arms, the base arm first.
+    selections : mapping of str to mapping
+        By arm: the settings of its bands (`respcam.heat.bands.BandSelection` as plain data).
+    n_runs, n_seeds, n_folds : int
+        ``n_folds`` is 0 without cross-validation.
+    parts : sequence of PartTables
+    band_heat : DataFrame
+        Heat per band of every run: ``arm, part, target_class, centre_hz, ratio``.
+    mark_hz : float
+        Drawn as a vertical line.
+    """
+
+    name: str
+    key: str
+    arms: Sequence[str]
+    selections: Mapping[str, Mapping[str, Any]]
+    n_runs: int
+    n_seeds: int
+    n_folds: int
+    parts: Sequence[PartTables]
+    band_heat: pd.DataFrame
+    mark_hz: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonContent:
+    """Everything that the page of a comparison is made from.
+
+    Attributes
+    ----------
+    measure : Measure
+    experiments : sequence of ExperimentTables
+    notes : sequence of (part, note)
+        Parts that are not patient-independent, and why.
+    links : mapping of str to str
+        Address of the page of each run, by its name.
+    """
+
+    measure: Measure
+    experiments: Sequence[ExperimentTables]
+    notes: Sequence[tuple[str, str]]
+    links: Mapping[str, str]
+
+
+def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
+    """Write the page of a comparison.
+
+    Parameters
+    ----------
+    content : ComparisonContent
+    folder : Path
+        Gets ``comparison.html``, with every figure inside it, and ``figures/*.png``.
+    """
+    measure = content.measure
+    page = render(
+        "comparison.html",
+        title=f"respcam: {len(content.links)} runs compared",
+        warnings=[f"{part}: {note}. These metrics are not patient-independent." for part, note in content.notes],
+        metric=metric_title(measure.metric),
+        metric_names=METRICS,
+        margin=measure.margin,
+        power=measure.power,
+        experiments=[_experiment(tables, measure, folder / "figures") for tables in content.experiments],
+        runs=[{"name": name, "link": link} for name, link in content.links.items()],
+    )
+    write_atomically(folder / "comparison.html", page)
+
+
+def metric_title(metric: str) -> str:
+    """Name of a metric as it is written in sentences."""
+    return "AUROC" if metric == "auroc" else metric.replace("_", " ")
+
+
+def _experiment(tables: ExperimentTables, measure: Measure, folder: Path) -> dict[str, Any]:
+    trainings = f"{tables.n_seeds} seed{'s' if tables.n_seeds > 1 else ''}"
+    if tables.n_folds:
+        trainings += f" of {tables.n_folds} folds"
+    return {
+        "name": tables.name,
+        "summary": f"{tables.n_runs} runs: {len(tables.arms)} arms, {trainings}.",
+        "base": measure.base,
+        "parts": [
+            {
+                "name": part.name,
+                "arms": _means_of_arms(part.runs, tables.arms),
+                "differences": part.differences.to_dict("records"),
+                "others": part.other_metrics.to_dict("records"),
+                "strata": part.strata.to_dict("records"),
+                "heat": _heat_of_arms(part.runs, tables.arms),
+                "figures": _figures(part, tables, measure, folder),
+            }
+            for part in tables.parts
+        ],
+        "profiles": _profiles(tables, folder),
+    }
+
+
+def _means_of_arms(runs: pd.DataFrame, arms: Sequence[str]) -> list[dict[str, Any]]:
+    """Every metric of each arm, the mean over its runs."""
+    by_arm = runs.groupby("bands")
+    means, n_runs = by_arm[[*METRICS, "n_bands", "n_patients"]].mean(), by_arm.size()
+    return [
+        {"arm": arm, "n_runs": int(n_runs[arm]), **{name: means.loc[arm, name] for name in means}}
+        for arm in arms
+        if arm in means.index
+    ]
+
+
+def _heat_of_arms(runs: pd.DataFrame, arms: Sequence[str]) -> list[dict[str, Any]]:
+    """Number of trainings of each arm whose heat is supported, and where heat and occlusion find the most."""
+    tested = runs.dropna(subset="heat_is_supported")
+    rows = []
+    for arm in arms:
+        of_arm = tested[tested["bands"] == arm]
+        if len(of_arm):
+            row = {"arm": arm, "n_runs": len(of_arm), "n_supported": int(of_arm["heat_is_supported"].sum())}
+            for name in ("heat_densest_hz", "occlusion_most_hz"):
+                row[name] = [f"{group} ({n})" for group, n in of_arm[name].value_counts().items()]
+            rows.append(row)
+    return rows
+
+
+def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folder: Path) -> list[InlineFigure]:
+    defined = part.differences.dropna(subset="low")
+    if defined.empty:
+        return []
+    metric, base = metric_title(measure.metric), measure.base
+    stem = f"{part.name}_{tables.key}".replace(" ", "_")
+    forest = figures.forest(defined, metric, base, measure.margin)
+    caption = (
+        f"{part.name}: {metric} of each arm minus that of {base}, with its {1 - measure.alpha:.0%} interval "
+        "over trainings and patients. Right of zero is better."
+    )
+    shown = [save_figure(forest, folder / f"forest_{stem}.png", caption)]
+    cutoffs_hz = {arm: _cutoff_hz(selection) for arm, selection in tables.selections.items()}
+    curve = defined.assign(cutoff_hz=defined["arm"].map(cutoffs_hz)).dropna(subset="cutoff_hz")
+    if len(curve) > 2:
+        caption = (
+            f"{part.name}: {metric} minus that of {base} with the bands above a cut-off removed, with intervals."
+        )
+        figure = figures.cutoff_curve(curve, metric, base, measure.margin)
+        shown.append(save_figure(figure, folder / f"cutoffs_{stem}.png", caption))
+    return shown
+
+
+def _cutoff_hz(selection: Mapping[str, Any]) -> float | None:
+    """The frequency above which bands were removed, where that is all that a selection does."""
+    keep = selection["keep_hz"]
+    is_plain = selection["choose"] == "ranges" and selection["how"] == "crop" and selection["spread_hz"] is None
+    is_low_pass = is_plain and keep is not None and len(keep) == 1 and keep[0][0] <= LOWEST_CUT_HZ
+    return keep[0][1] if is_low_pass else None
+
+
+def _profiles(tables: ExperimentTables, folder: Path) -> list[InlineFigure]:
+    """Heat per band of every arm, the mean over its trainings."""
+    shown: list[InlineFigure] = []
+    for (part, class_name), rows in tables.band_heat.groupby(["part", "target_class"]):
+        profiles = {}
+        for arm in tables.arms:
+            of_arm = rows[rows["arm"] == arm].groupby("centre_hz")["ratio"]
+            if of_arm.ngroups:
+                ends = {"ratio": of_arm.mean(), "ratio_low": of_arm.min(), "ratio_high": of_arm.max()}
+                profiles[arm] = pd.DataFrame(ends).reset_index()
+        figure = figures.profiles_of_arms(profiles, tables.mark_hz, f"{part}: heat for class {class_name}")
+        caption = (
+            f"{tables.name}, {part}, class {class_name}: heat per band over what uniform heat over the arm's bands "
+            f"would be; mean over trainings, shaded from the lowest to the highest. Grey: {tables.arms[0]}. "
+            f"Dotted: {tables.mark_hz:g} Hz."
+        )
+        stem = f"profiles_{part}_{class_name}_{len(shown)}_{tables.key}.png".replace(" ", "_")
+        shown.append(save_figure(figure, folder / stem, caption))
+    return shown

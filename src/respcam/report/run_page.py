@@ -1,0 +1,432 @@
+"""Page of one run: what was run, data, metrics, heat per band, trust, examples."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import torch
+
+from respcam.data import run_folder
+from respcam.data.patches import PatchSettings
+from respcam.data.splits import TRAIN, UNUSED, VALIDATION, SplitSettings
+from respcam.data.tasks import Task
+from respcam.heat.bands import BandSelection, HzGroups, fed_bands
+from respcam.heat.cam import METHODS, joined, to_input
+from respcam.metrics import METRICS
+from respcam.network.model import ModelSettings
+from respcam.network.training import Training
+from respcam.report import figures
+from respcam.report.page import DASH, InlineFigure, render, save_figure
+from respcam.report.trust_section import TrustTables, section
+from respcam.sound.audio import AudioSettings
+from respcam.sound.front_end import FrontEnd
+from respcam.store.artifact import write_atomically
+
+GALLERY_SECONDS = 10
+SCORES = {"icbhi": "(SE + SP) / 2", "sprsound": "mean of (SE + SP) / 2 and 2 SE SP / (SE + SP)"}
+NO_HEAT = "no heat"
+
+
+class Frames(Protocol):
+    """Whatever returns frames of recordings, such as the store of the features stage."""
+
+    def frames(self, recording_id: str, first: int, n_frames: int) -> np.ndarray:
+        """Some frames of a recording: float32 [shape=(frame, band)]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunTables:
+    """Data and results of one run.
+
+    Attributes
+    ----------
+    metrics : mapping
+        By part: ``note, n_units, n_recordings, n_patients, confusion``, and for each metric ``value, low, high``.
+    history : DataFrame
+        ``epoch, train_loss, validation_loss, validation_auroc, is_best``.
+    predictions : DataFrame
+        ``part, unit_id, recording_id, true_class, predicted_class`` and ``p_<class>``.
+    units : DataFrame
+        ``part, unit_id, recording_id, patient_id, target, first_frame, n_frames``.
+    class_names : list of str
+    remarks : list of str
+        Sentences on what was left out, and why.
+    rejected : DataFrame
+        ``recording_id, reason, detail`` of recordings that could not be used.
+    bands : DataFrame
+        Every band of the front end: ``lower_hz, centre_hz, upper_hz, n_bins``.
+    """
+
+    metrics: Mapping[str, Any]
+    history: pd.DataFrame
+    predictions: pd.DataFrame
+    units: pd.DataFrame
+    class_names: list[str]
+    remarks: list[str]
+    rejected: pd.DataFrame
+    bands: pd.DataFrame
+
+    @property
+    def edges_hz(self) -> np.ndarray:
+        """Lower edge, centre, upper edge of each band: float64 [shape=(band, 3)]."""
+        return self.bands[["lower_hz", "centre_hz", "upper_hz"]].to_numpy()
+
+    @property
+    def tested(self) -> dict[str, Any]:
+        """Metrics of the test parts."""
+        return {part: values for part, values in self.metrics.items() if part != VALIDATION}
+
+    def title_of(self, part: str) -> str:
+        """Name of a part, with its note where it has one."""
+        note = self.metrics[part]["note"]
+        return f"{part} ({note})" if note else part
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunHeat:
+    """Heat of one run.
+
+    Attributes
+    ----------
+    band_heat : DataFrame
+        ``part, target_class, scope, name, lower_hz, centre_hz, upper_hz, n_bands, share, uniform_share, ratio,
+        ratio_low, ratio_high``.
+    summary : mapping
+        ``method, layers, target, n_bands, n_frames, map_rows, map_columns, classes, hz_groups``.
+    maps : float32 [shape=(patch, row, column)]
+        Raw heat; may be a memory map.
+    index : DataFrame
+        A row per explained patch: ``patch, part, unit_id, start_frame``.
+    """
+
+    band_heat: pd.DataFrame
+    summary: Mapping[str, Any]
+    maps: np.ndarray
+    index: pd.DataFrame
+
+    @property
+    def parts(self) -> list[str]:
+        """Parts that have heat."""
+        return list(dict.fromkeys(self.band_heat["part"]))
+
+    @property
+    def map_words(self) -> str:
+        """The true number of rows, which stands beside every figure of heat."""
+        return f"the map has {self.summary['map_rows']} rows for {self.summary['n_bands']} bands"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrintedSettings:
+    """Settings that the page prints.
+
+    Attributes
+    ----------
+    audio : AudioSettings
+    front_end : FrontEnd
+        The front end that the bands were made by.
+    task : Task
+    split : SplitSettings
+    patches : PatchSettings
+    bands : BandSelection
+    model : ModelSettings
+    training : Training
+    hz_groups : HzGroups
+    """
+
+    audio: AudioSettings
+    front_end: FrontEnd
+    task: Task
+    split: SplitSettings
+    patches: PatchSettings
+    bands: BandSelection
+    model: ModelSettings
+    training: Training
+    hz_groups: HzGroups
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunContent:
+    """Everything that the page of one run is made from.
+
+    Attributes
+    ----------
+    description : mapping
+        ``dataset, fold, seed`` (``fold`` is None without cross-validation).
+    settings : PrintedSettings
+    tables : RunTables
+    heat : RunHeat
+    trust : TrustTables
+    frames : Frames
+        Spectrograms of the examples.
+    provenance : mapping of str to str
+        Digest of the run and of each stage that it is made of.
+    """
+
+    description: Mapping[str, Any]
+    settings: PrintedSettings
+    tables: RunTables
+    heat: RunHeat
+    trust: TrustTables
+    frames: Frames
+    provenance: Mapping[str, str]
+
+
+def write_run_page(content: RunContent, folder: Path) -> None:
+    """Write the page of one run.
+
+    Parameters
+    ----------
+    content : RunContent
+    folder : Path
+        Gets ``report.html``, with every figure inside it, and ``figures/*.png``.
+    """
+    settings, tables = content.settings, content.tables
+    fed = tables.bands[fed_bands(tables.edges_hz, settings.bands)]
+    page = render(
+        "report.html",
+        title=f"respcam: {content.description['dataset']}, {settings.task.name}, bands {settings.bands.name}",
+        summary=_summary(tables, settings.task.unit),
+        warnings=_warnings(tables),
+        what=_what(content),
+        trust=section(content.trust, fed, tables.metrics, folder / run_folder.FIGURES),
+        figures=_figures(content, folder / run_folder.FIGURES),
+        provenance=content.provenance,
+        **_data(tables, settings.task),
+        **_heat(content),
+    )
+    write_atomically(folder / run_folder.PAGE, page)
+
+
+def _figures(content: RunContent, folder: Path) -> dict[str, list[InlineFigure]]:
+    tables = content.tables
+    curves = figures.training_curves(tables.history)
+    caption = "Loss and AUROC per epoch; dotted: the epoch chosen."
+    confusion = [_confusion(content, part, folder) for part in tables.metrics]
+    profiles, gallery = [], []
+    for part in content.heat.parts:
+        profiles.append(_profile(content, part, folder))
+        examples = _examples(content, part)
+        if examples:
+            gallery.append(_gallery(content, part, examples, folder))
+    return {
+        "training": [save_figure(curves, folder / "training.png", caption)],
+        "confusion": confusion,
+        "profiles": profiles,
+        "gallery": gallery,
+    }
+
+
+def _confusion(content: RunContent, part: str, folder: Path) -> InlineFigure:
+    tables = content.tables
+    matrix = np.array(tables.metrics[part]["confusion"]["true_by_predicted"])
+    figure = figures.confusion(matrix, tables.class_names, part)
+    caption = f"{tables.title_of(part)}: number of {content.settings.task.unit}s and share of each true class."
+    return save_figure(figure, folder / f"confusion_{part}.png", caption)
+
+
+def _profile(content: RunContent, part: str, folder: Path) -> InlineFigure:
+    heat, title, rows = content.heat, content.tables.title_of(part), content.heat.map_words
+    figure = figures.band_profile(
+        heat.band_heat[heat.band_heat["part"] == part],
+        content.settings.hz_groups.mark_hz,
+        f"{title}: heat per band, {rows}",
+    )
+    caption = (
+        f"{title}: heat per mel band and per group of Hz, divided by what heat spread evenly over the "
+        f"patch would give; above 1 the model looks there more than evenly. {rows[0].upper()}{rows[1:]}."
+    )
+    return save_figure(figure, folder / f"bands_{part}.png", caption)
+
+
+def _gallery(content: RunContent, part: str, examples: list[figures.Example], folder: Path) -> InlineFigure:
+    target, unit = content.heat.summary["target"], content.settings.task.unit
+    heat_of = "its true class" if target == "true" else f"target {target}"
+    figure = figures.gallery(examples, content.tables.edges_hz, 1 / content.settings.front_end.frame_rate_hz)
+    caption = (
+        f"{content.tables.title_of(part)}: for each class the {unit} recognised with most certainty and the one "
+        f"missed with most certainty. Left the log-mel spectrogram (dark is loud), right the same with heat for "
+        f"{heat_of}. Bands are drawn at their place in Hz; {content.heat.map_words}."
+    )
+    return save_figure(figure, folder / f"gallery_{part}.png", caption)
+
+
+def _examples(content: RunContent, part: str) -> list[figures.Example]:
+    """Per class the surest hit and the surest miss of a part, with their heat."""
+    predictions = content.tables.predictions
+    predictions = predictions[predictions["part"] == part]
+    examples = []
+    for name in content.tables.class_names:
+        of_class = predictions[predictions["true_class"] == name]
+        is_hit = of_class["predicted_class"] == name
+        for word, rows, sign in (("recognised", of_class[is_hit], 1), ("missed", of_class[~is_hit], -1)):
+            if len(rows):
+                row = rows.loc[(sign * rows[f"p_{name}"]).idxmax()]
+                title = (
+                    f"{name}, {word}: {row['unit_id']}\n"
+                    f"predicted {row['predicted_class']}, P({name}) = {row[f'p_{name}']:.2f}"
+                )
+                examples.append(_example(content, row, title))
+    return examples
+
+
+def _example(content: RunContent, row: pd.Series, title: str) -> figures.Example:
+    """Spectrogram and heat of one unit of the predictions."""
+    heat, rate_hz = content.heat, content.settings.front_end.frame_rate_hz
+    is_fed = fed_bands(content.tables.edges_hz, content.settings.bands)
+    spans = content.tables.units.set_index("unit_id")[["first_frame", "n_frames"]].astype(int)
+    first, n_frames = spans.loc[row["unit_id"]]
+    n_shown = min(n_frames, int(GALLERY_SECONDS * rate_hz))
+    patches = heat.index[(heat.index["part"] == row["part"]) & (heat.index["unit_id"] == row["unit_id"])]
+    maps = to_input(torch.tensor(heat.maps[patches["patch"]]), heat.summary["n_bands"], heat.summary["n_frames"])
+    laid_out = np.full((len(is_fed), n_shown), np.nan, dtype=np.float32)
+    laid_out[is_fed] = joined(maps.numpy(), patches["start_frame"].to_numpy() - first, n_shown)
+    log_mel = np.asarray(content.frames.frames(row["recording_id"], first, n_shown)).T
+    return figures.Example(title, log_mel, laid_out, first / rate_hz)
+
+
+def _what(content: RunContent) -> dict[str, str]:
+    """Rows of the table of settings."""
+    description, heat, settings = content.description, content.heat, content.settings
+    task, split, patches, front_end = settings.task, settings.split, settings.patches, settings.front_end
+    gain = settings.audio.gain
+    if gain != "none":
+        gain = f"{gain} to {settings.audio.target_db:g} dB"
+    fold = "" if description["fold"] is None else f", fold {split.fold} of {split.n_folds}"
+    return {
+        "data set": description["dataset"],
+        "task": f"{task.name}: {', '.join(content.tables.class_names)} per {task.unit}",
+        "split": f"{split.name}{fold}",
+        "bands": f"{settings.bands.name}: {heat.summary['n_bands']} of {front_end.n_bands} ({settings.bands.words})",
+        "front end": f"{front_end.n_bands} bands, {front_end.f_min_hz:g} to {front_end.f_max_hz:g} Hz, "
+        f"{front_end.n_fft}-point FFT, log(mel + {front_end.log_offset:g})",
+        "gain": f"{gain} (decides how much of a patch lies on the log floor)",
+        "patches": f"{patches.length_frames / front_end.frame_rate_hz:g} s every "
+        f"{patches.hop_frames / front_end.frame_rate_hz:g} s; shorter {task.unit}s: {patches.pad}",
+        "model": f"{settings.model.name}, scores pooled by {settings.training.pooling}",
+        "training": f"{len(content.tables.history)} epochs, seed {description['seed']}",
+        "heat": f"{METHODS[heat.summary['method']].title} for the {heat.summary['target']} class, "
+        f"layer {' and '.join(heat.summary['layers'])}, {heat.map_words}, raw",
+    }
+
+
+def _data(tables: RunTables, task: Task) -> dict[str, Any]:
+    """Counts of units, recordings that were not used, and metrics."""
+    return {
+        "unit": task.unit,
+        "classes": tables.class_names,
+        "parts": _parts(tables),
+        "rejected": tables.rejected.to_dict("records"),
+        "reasons": tables.rejected["reason"].value_counts().to_dict(),
+        "metrics": tables.metrics,
+        "metric_names": METRICS,
+        "normal": task.normal,
+        "score": SCORES[task.score],
+    }
+
+
+def _summary(tables: RunTables, unit: str) -> str:
+    return " ".join(
+        f"On {tables.title_of(part)}, {values['n_units']} {unit}s of {values['n_patients']} patients: AUROC "
+        f"{values['auroc']['value']:.3f}, 95 % interval over patients {values['auroc']['low']:.3f} to "
+        f"{values['auroc']['high']:.3f}."
+        for part, values in tables.tested.items()
+        if values["auroc"]["value"] is not None
+    )
+
+
+def _warnings(tables: RunTables) -> list[str]:
+    notes = [
+        f"{part}: {values['note']}. These metrics are not patient-independent."
+        for part, values in tables.tested.items()
+        if values["note"]
+    ]
+    return [*notes, *tables.remarks, *_weak_band_warning(tables.bands)]
+
+
+def _weak_band_warning(bands: pd.DataFrame) -> list[str]:
+    weak = bands[bands["n_bins"] < 2]
+    if weak.empty:
+        return []
+    return [
+        f"{len(weak)} of {len(bands)} mel filters rest on fewer than two FFT bins (up to "
+        f"{weak['upper_hz'].max():.0f} Hz): heat per band means nothing there."
+    ]
+
+
+def _parts(tables: RunTables) -> list[dict[str, Any]]:
+    """Rows of the table of data: every part, then the units that were not used."""
+    names = {part: part for part in (TRAIN, *tables.metrics)}
+    if (tables.units["part"] == UNUSED).any():
+        names[UNUSED] = "not used"
+    rows = []
+    for part, name in names.items():
+        units = tables.units[tables.units["part"] == part]
+        counts = np.bincount(units["target"].astype(int), minlength=len(tables.class_names))
+        rows.append(
+            {
+                "part": name,
+                "n_units": len(units),
+                "n_recordings": units["recording_id"].nunique(),
+                "n_patients": units["patient_id"].nunique(),
+                "per_class": counts.tolist(),
+            }
+        )
+    return rows
+
+
+def _heat(content: RunContent) -> dict[str, Any]:
+    """Rows and sentences on heat per band."""
+    return {
+        "mark_hz": f"{content.settings.hz_groups.mark_hz:g}",
+        "heat_sentence": _heat_sentence(content.heat),
+        "above": _rows_above_mark(content.heat, content.tables),
+        "groups": _heat_rows(content.heat, "group"),
+    }
+
+
+def _heat_rows(heat: RunHeat, scope: str) -> list[dict[str, Any]]:
+    return [_heat_row(row) for row in heat.band_heat.to_dict("records") if row["scope"] == scope]
+
+
+def _heat_row(row: dict[str, Any]) -> dict[str, Any]:
+    share = ratio = NO_HEAT
+    if not pd.isna(row["ratio"]):
+        share = f"{row['share']:.1%}"
+        ratio = f"{row['ratio']:.2f} ({row['ratio_low']:.2f}{DASH}{row['ratio_high']:.2f})"
+    return {**row, "share": share, "uniform_share": f"{row['uniform_share']:.1%}", "ratio": ratio}
+
+
+def _rows_above_mark(heat: RunHeat, tables: RunTables) -> list[dict[str, Any]]:
+    """Heat above the mark for every part and class, also where no band lies above it."""
+    above = {(row["part"], row["target_class"]): row for row in _heat_rows(heat, "above_mark")}
+    not_fed = {"share": "not fed", "uniform_share": "0 %", "ratio": DASH}
+    return [
+        {
+            **counts,
+            **above.get((counts["part"], counts["target_class"]), not_fed),
+            "note": tables.metrics[counts["part"]]["note"],
+        }
+        for counts in heat.summary["classes"]
+    ]
+
+
+def _heat_sentence(heat: RunHeat) -> str:
+    """Name the group of Hz that each class's heat is densest in."""
+    groups = heat.band_heat[(heat.band_heat["scope"] == "group") & heat.band_heat["ratio"].notna()]
+    sentences = []
+    for (part, name), rows in groups.groupby(["part", "target_class"]):
+        top = rows.loc[rows["ratio"].idxmax()]
+        sentences.append(
+            f"{part}, class {name}: densest at {top['name']} Hz, {top['ratio']:.2f} times uniform "
+            f"({top['ratio_low']:.2f} to {top['ratio_high']:.2f})."
+        )
+    cell = heat.summary["n_bands"] / heat.summary["map_rows"]
+    return (
+        " ".join(sentences)
+        + f" One row of the map covers {cell:.1f} mel bands, and the 25 ms window resolves 160 Hz: finer detail in "
+        "the curve is interpolation, or the strides of the network. Heat says where the class score comes from, not "
+        "that the model would fail without it."
+    )

@@ -1,0 +1,224 @@
+"""Frames on disk: the arrays that hold the log-mel frames of all recordings, their layout, and views of them."""
+
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import soundfile as sf
+
+from respcam.sound import front_end
+from respcam.sound.front_end import FrontEnd, LogMel
+
+if TYPE_CHECKING:  # a worker process starts without it
+    import pandas as pd
+
+SHARD_BYTES = 512 * 2**20
+ITEM_BYTES = 4  # of one float32
+
+
+class Place(NamedTuple):
+    """Where the frames of a recording lie; the columns of the index.
+
+    Attributes
+    ----------
+    recording_id : str
+    shard : int
+        Number of the array.
+    first_frame : int
+        Row of the array that the recording starts at.
+    n_frames : int
+    """
+
+    recording_id: str
+    shard: int
+    first_frame: int
+    n_frames: int
+
+
+def lay_out(recording_ids: Iterable[str], n_samples: Iterable[int], settings: FrontEnd) -> list[Place]:
+    """Place recordings in arrays of at most `SHARD_BYTES`, in order, none of them across two arrays.
+
+    Parameters
+    ----------
+    recording_ids : iterable of str
+    n_samples : iterable of int
+        Length of each recording at ``settings.sample_rate_hz``.
+    settings : FrontEnd
+
+    Returns
+    -------
+    list of Place
+        In the order of the recordings. A recording shorter than a window has no frames; one that is larger
+        than a shard has an array to itself.
+
+    Examples
+    --------
+    >>> lay_out(["a", "b"], [15_600, 16_000], FrontEnd())[1]
+    Place(recording_id='b', shard=0, first_frame=96, n_frames=98)
+    """
+    shard_frames = SHARD_BYTES // (ITEM_BYTES * settings.n_bands)
+    places, shard, first = [], 0, 0
+    for recording_id, n in zip(recording_ids, n_samples, strict=True):
+        length = front_end.n_frames(n, settings)
+        if first and first + length > shard_frames:
+            shard, first = shard + 1, 0
+        places.append(Place(recording_id, shard, first, length))
+        first += length
+    return places
+
+
+def allocate_frames(path: Path, shape: tuple[int, int]) -> None:
+    """Make an array file of zeros, or find it made; what is there already stays.
+
+    Several processes may do so at once: all of them write the same header and the same length. `numpy.save`
+    would truncate the file first, and with it the frames that another process has written. The header comes
+    from ``numpy.lib.format``.
+
+    Parameters
+    ----------
+    path : Path
+        File in NumPy's format, version 1.0.
+    shape : (int, int)
+        Frames and bands, of float32.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "mel-000.npy"
+    >>> allocate_frames(path, (200, 64))
+    >>> np.load(path, mmap_mode="r").shape
+    (200, 64)
+    """
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b") as file:
+        header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.truncate(file.tell() + ITEM_BYTES * shape[0] * shape[1])
+
+
+def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], settings: FrontEnd) -> int:
+    """Compute the frames of recordings that lie one after the other; the work of one process.
+
+    Parameters
+    ----------
+    path : Path
+        File from `allocate_frames`; what stands at the place of the recordings is overwritten.
+    first_frame : int
+        Row of the array that the first recording starts at.
+    recordings : sequence of Path
+        Mono files at ``settings.sample_rate_hz``.
+    settings : FrontEnd
+
+    Returns
+    -------
+    int
+        Number of recordings.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> sf.write(folder / "a.wav", np.zeros(15_600), 16_000)
+    >>> allocate_frames(folder / "mel-000.npy", (96, 64))
+    >>> write_frames(folder / "mel-000.npy", 0, [folder / "a.wav"], FrontEnd())
+    1
+    >>> np.load(folder / "mel-000.npy")[95, 0].round(3)  # log(0.01), the floor
+    np.float32(-4.605)
+    """
+    log_mel = LogMel(settings)
+    header_bytes = np.load(path, mmap_mode="r").offset
+    with path.open("r+b") as file:  # a memory map would fault every page in, one by one
+        file.seek(header_bytes + ITEM_BYTES * settings.n_bands * first_frame)
+        for recording in recordings:
+            waveform, _ = sf.read(recording, dtype="float32")
+            log_mel(waveform).tofile(file)
+    return len(recordings)
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """The frames of all recordings, in memory or memory-mapped.
+
+    Parameters
+    ----------
+    shards : sequence of float32 [shape=(frame, band)]
+        Arrays that `allocate_frames` and `write_frames` made.
+    index : DataFrame
+        By recording_id: ``shard, first_frame, n_frames``, as in `Place`.
+    bands : DataFrame
+        One row per band: ``lower_hz, centre_hz, upper_hz`` and whatever else is noted of it.
+    settings : FrontEnd
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> index = pd.DataFrame(lay_out(["a", "b"], [15_600, 16_000], FrontEnd())).set_index("recording_id")
+    >>> store = FrameStore([np.zeros((194, 64), np.float32)], index, pd.DataFrame(), FrontEnd())
+    >>> store.span("b", 0.2, 0.5)
+    (20, 30)
+    >>> store.frames("b", 20, 30).shape
+    (30, 64)
+    """
+
+    shards: Sequence[np.ndarray]
+    index: "pd.DataFrame"
+    bands: "pd.DataFrame"
+    settings: FrontEnd
+
+    @cached_property
+    def _places(self) -> dict[str, tuple[int, int, int]]:
+        columns = (self.index[name].tolist() for name in ("shard", "first_frame", "n_frames"))
+        return dict(zip(self.index.index, zip(*columns, strict=True), strict=True))
+
+    @property
+    def edges_hz(self) -> np.ndarray:
+        """Lower edge, centre, upper edge of each band: float64 [shape=(band, 3)]."""
+        return self.bands[["lower_hz", "centre_hz", "upper_hz"]].to_numpy()
+
+    def span(self, recording_id: str, start_s: float, end_s: float) -> tuple[int, int]:
+        """First frame and number of frames of a stretch; a frame belongs where its first sample lies.
+
+        Parameters
+        ----------
+        recording_id : str
+        start_s, end_s : float
+            From the start of the recording; NaN times mean all of it.
+
+        Returns
+        -------
+        first_frame, n_frames : int
+            0, 0 for a recording that is not there.
+        """
+        if recording_id not in self._places:
+            return 0, 0
+        length = self._places[recording_id][2]
+        if np.isnan(start_s):
+            return 0, length
+        first = min(int(start_s * self.settings.frame_rate_hz), length)
+        last = min(int(np.ceil(end_s * self.settings.frame_rate_hz)), length)
+        return first, last - first
+
+    def frames(self, recording_id: str, first_frame: int, n_frames: int) -> np.ndarray:
+        """View of some frames of a recording.
+
+        Parameters
+        ----------
+        recording_id : str
+        first_frame : int
+            Within the recording.
+        n_frames : int
+
+        Returns
+        -------
+        float32 [shape=(frame, band)]
+
+        Raises
+        ------
+        KeyError
+            If the recording is not there.
+        """
+        shard, offset, _ = self._places[recording_id]
+        return self.shards[shard][offset + first_frame : offset + first_frame + n_frames]

@@ -1,0 +1,35 @@
+"""Files of named arrays (npz) that grow while work is under way."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """A file of named arrays that is replaced as a whole.
+
+    A reader sees the old content or the new content, never a part, even where the writer was killed.
+
+    Parameters
+    ----------
+    path : Path
+        Ends with ``.npz``.
+    """
+
+    path: Path
+
+    def load(self) -> dict[str, np.ndarray]:
+        """Read all arrays by name; there are none where the file is not there."""
+        if not self.path.is_file():
+            return {}
+        with np.load(self.path) as saved:
+            return {name: saved[name] for name in saved}
+
+    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Replace the content of the file."""
+        partial = self.path.with_name(f".{self.path.stem}.partial.npz")
+        np.savez(partial, **arrays)  # type: ignore[arg-type]
+        partial.replace(self.path)

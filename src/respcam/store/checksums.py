@@ -1,0 +1,61 @@
+"""Checksums of files, remembered: a file that has not changed is not read again."""
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from filelock import FileLock
+from tqdm import tqdm
+
+from respcam.errors import Reason
+from respcam.store.artifact import digest_of, file_sha256, write_atomically
+from respcam.store.processes import number_of
+
+
+def content_of_files(root: Path, paths: Sequence[str], store: Path, workers: int) -> list[str]:
+    """Find the SHA-256 of every file.
+
+    Parameters
+    ----------
+    root : Path
+    paths : sequence of str
+        Relative to the root.
+    store : Path
+        Keeps what was found, with size and time of change of each file.
+    workers : int
+        Threads that read files.
+
+    Returns
+    -------
+    list of str
+        64 hex digits, or missing, or unreadable (`respcam.errors.Reason`).
+    """
+    memory = store / "checksums" / f"{digest_of(str(root.resolve()))[:16]}.json"
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(memory.with_suffix(".lock")):  # jobs that start together read the files once
+        remembered = json.loads(memory.read_text()) if memory.is_file() else {}
+
+        def state(relative: str) -> tuple[list[int], str]:
+            return _state(root / relative, remembered.get(relative))
+
+        with ThreadPoolExecutor(number_of(workers)) as threads:
+            jobs = threads.map(state, paths)
+            states = list(tqdm(jobs, total=len(paths), desc="look at files", unit="file", leave=False, delay=1))
+        readable = {path: file_state for path, file_state in zip(paths, states, strict=True) if file_state[0]}
+        write_atomically(memory, json.dumps({**remembered, **readable}))
+    return [content for _, content in states]
+
+
+def _state(path: Path, before: tuple[list[int], str] | None) -> tuple[list[int], str]:
+    """Size and time of change of a file, and its SHA-256; an empty list where it cannot be read."""
+    try:
+        stat = path.stat()
+        stamp = [stat.st_size, stat.st_mtime_ns]
+        if before is not None and before[0] == stamp:
+            return stamp, before[1]
+        return stamp, file_sha256(path)
+    except FileNotFoundError:
+        return [], Reason.MISSING.value
+    except OSError:
+        return [], Reason.UNREADABLE.value

@@ -1,0 +1,123 @@
+"""Stages: a step of a run is a frozen object that is named before any work, writes a folder, and reads it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+from respcam.errors import Refused
+from respcam.store.artifact import Artifact, incidental
+
+
+@runtime_checkable
+class Digested(Protocol):
+    """What stands for its content by a digest: a stage, or tables that were read."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content, 64 hex digits."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stage:
+    """One step of a run: its fields are its settings and the stages that it reads.
+
+    The digest of the fields names the output, so it is known before any work is done. Attributes never
+    compute; `make` does. Methods that read what the stage wrote stand on the stage that wrote it. A subclass
+    is a frozen dataclass that says its ``name``, the ``schema`` of its output (raised when equal settings
+    give other content) and `write`. A field marked with `respcam.store.artifact.incidental` changes speed
+    and not results, and no digest covers it.
+
+    Attributes
+    ----------
+    store : Path
+        Folder of all outputs.
+    """
+
+    name: ClassVar[str]
+    schema: ClassVar[int]
+    made_until: ClassVar[str] = ""  # the stage of a run that needs this one, where it is none of a run's own
+
+    store: Path = incidental()
+
+    def write(self, folder: Path) -> None:
+        """Compute the output and write it into a folder that is there."""
+        raise NotImplementedError
+
+    def make(self) -> Path:
+        """Make what is missing below, then this; nothing where it is finished.
+
+        Returns
+        -------
+        Path
+            Folder of the output.
+        """
+        if not self.is_finished:
+            self.make_inputs()
+        with self.artifact.building() as partial:
+            if partial is not None:
+                self.write(partial)
+        return self.artifact.folder
+
+    def make_inputs(self) -> None:
+        """Make every stage that this one reads and that is not finished."""
+        for stage in self.inputs.values():
+            if not stage.is_finished:
+                stage.make()
+
+    def missing(self) -> Iterator["Stage"]:
+        """Stages that `make` would make, in their order: nothing where this one is finished."""
+        if not self.is_finished:
+            for stage in self.inputs.values():
+                yield from stage.missing()
+            yield self
+
+    @property
+    def title(self) -> str:
+        """Name of the output's folder, for output that people open; blank for ``<name>/<digest>``."""
+        return ""
+
+    @property
+    def inputs(self) -> Mapping[str, "Stage"]:
+        """Stages that this one reads, by the name of the field."""
+        return {name: value for name, value in self._covered().items() if isinstance(value, Stage)}
+
+    @cached_property
+    def artifact(self) -> Artifact:
+        """Identity and place of the output."""
+        covered = self._covered()
+        digests = {name: value.digest for name, value in covered.items() if isinstance(value, Digested)}
+        settings = {name: value for name, value in covered.items() if name not in digests and name != "seed"}
+        return Artifact(self.store, self.name, self.schema, settings, digests, covered.get("seed"), title=self.title)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of name, schema, settings and the digests of the inputs: 64 hex digits."""
+        return self.artifact.digest
+
+    @property
+    def is_finished(self) -> bool:
+        """True once the whole output is there."""
+        return self.artifact.is_finished
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the finished output.
+
+        Raises
+        ------
+        Refused
+            If it is not there; the message names the command that makes it.
+        """
+        if not self.is_finished:
+            raise Refused(
+                f"{self.name}: no output for these settings under {self.artifact.folder.parent}; "
+                f"run scripts/run.py until={self.made_until or self.name} with the same overrides first"
+            )
+        return self.artifact.folder
+
+    def _covered(self) -> dict[str, Any]:
+        """Fields that the digest covers; a stage that is absent (None) is none of them."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("incidental")}
+        return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,228 @@
+"""The command line: every option composes, mistakes end in one line, the README's commands exist."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import PROJECT, SMALL
+
+from respcam.cli.composition import composed_settings as composed
+from respcam.errors import Refused
+from respcam.heat.bands import kept_bands
+from respcam.sound.front_end import band_edges_hz
+from respcam.stages.run import Run
+
+CONF = PROJECT / "conf"
+OPTIONS = [
+    f"{path.parent.name}={path.stem}"
+    for path in sorted(CONF.glob("*/*.yaml"))
+    if path.parent.name not in ("experiment", "dataset")
+]
+NEEDS = {
+    "bands=ranges": ["bands.keep_hz=[[100,600],[900,1500]]"],
+    "model=custom": ["model.name=my_module:MyClass"],
+}
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_becomes_typed_settings(option):
+    composed([option, *NEEDS.get(option, [])])
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "dataset").glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_dataset_becomes_typed_settings(path):
+    extra = ["dataset.root=/data"] if "root:" in path.read_text() else []
+    extra += ["dataset.manifest=/data/m.csv"] if path.stem == "csv" else []
+    settings = composed([f"dataset={path.stem}", *extra])
+    assert settings.dataset.name == path.stem
+    if settings.dataset.manifest and path.stem != "csv":
+        assert settings.dataset.manifest.is_file()
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_experiments_are_short_and_compose(path):
+    assert len(path.read_text().splitlines()) <= 10
+    composed([f"experiment={path.stem}"])
+
+
+def test_the_default_is_the_front_end_of_the_field():
+    settings = composed([])
+    front_end = settings.front_end
+    assert (front_end.window_samples, front_end.hop_samples, front_end.n_bands) == (400, 160, 64)
+    assert (front_end.f_min_hz, front_end.f_max_hz, front_end.log_offset) == (100, 2000, 0.01)
+    assert settings.recipe.patches.length_frames == 96
+    below = composed(["bands=below_1500hz"]).recipe.bands
+    assert kept_bands(band_edges_hz(front_end), below).sum() == 54
+    assert composed(["front_end=vggish"]).front_end.n_fft == 512
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+front_end.n_ffft=512", "front_end.n_ffft: Key 'n_ffft' not in 'FrontEnd'"),
+        (
+            "training.epochs=many",
+            "training.epochs: Value 'many' of type 'str' could not be converted to Integer",
+        ),
+    ],
+)
+def test_a_misspelt_key_and_a_wrong_type_are_refused(override, message):
+    with pytest.raises(Refused, match=re.escape(message)):
+        composed([override])
+
+
+def test_a_missing_root_is_asked_for():
+    with pytest.raises(Refused, match="dataset.root is not set; name the folder that holds sprsound2022"):
+        Run.of(composed(["dataset=sprsound2022"]))
+
+
+def run(script: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(PROJECT / "scripts" / script), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=200, check=False)
+
+
+def imported_by(*command: str) -> set[str]:
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", *command], capture_output=True, text=True, check=True
+    )
+    return {line.rpartition("|")[2].strip() for line in result.stderr.splitlines() if line.startswith("import time")}
+
+
+COMMANDS = sorted(path.name for path in (PROJECT / "scripts").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", COMMANDS)
+def test_help_does_not_wait_for_heavy_imports(script):
+    found = imported_by(str(PROJECT / "scripts" / script), "--help")
+    assert "respcam" in found
+    assert not found & {"torch", "sklearn", "scipy.stats", "matplotlib", "lightning_fabric"}
+
+
+def test_naming_what_is_done_needs_no_heavy_import_but_torch():
+    found = imported_by("-c", "import respcam.stages.run")
+    assert "torch" in found
+    assert not found & {"sklearn", "scipy.stats", "scipy.signal", "matplotlib", "lightning_fabric", "timm"}
+
+
+def test_worker_processes_start_light():
+    found = imported_by("-c", "import respcam.sound.audio, respcam.sound.front_end, respcam.sound.frames")
+    assert "respcam.sound.front_end" in found
+    assert not found & {"torch", "pandas"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["dataset=sprsound2022", "dataset.root=/nowhere"],
+            "dataset.root is /nowhere, which is not a folder",
+        ),
+        (["training.epochs=0"], "training.epochs is 0; expected at least 1"),
+        (
+            ["model=timm", "model.name=resnet1", "dataset.synthetic.n_patients=3"],
+            "n_patients is 3; expected at least 20",
+        ),
+    ],
+)
+def test_a_mistake_ends_with_one_line(tmp_path, arguments, message):
+    result = run("run.py", *arguments, cwd=tmp_path)
+    assert result.returncode in (1, 2)
+    assert "Traceback" not in result.stderr
+    assert message in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
+def test_a_stage_alone_prints_where_it_lies(tmp_path):
+    few = [
+        "dataset.synthetic.n_patients=20",
+        "dataset.synthetic.duration_s=2",
+        "training=quick",
+        "training.epochs=1",
+        "trust.patches=8",
+    ]
+    for stage in ("features", "resample"):  # features makes what it needs
+        result = run("run.py", f"until={stage}", *few, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / result.stdout.strip() / "provenance.json").is_file()
+    assert "already done" in result.stderr or "nothing recomputed" in result.stderr
+    result = run("run.py", *few, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    page = tmp_path / result.stdout.strip()
+    assert page.name == "report.html"
+    assert page.is_file()
+    again = run("run.py", *few, cwd=tmp_path)
+    assert again.stdout == result.stdout
+    assert "nothing recomputed" in again.stderr
+
+
+def test_a_folder_becomes_a_manifest_that_validates(tmp_path, write_sound, noise):
+    for name in ("data/crackle/ann_1.wav", "data/normal/bob_1.wav"):
+        write_sound(name, noise)
+    made = run("manifest.py", "make", "folder", "data", "--out", "m", cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    assert made.stdout.strip() == "m/data.csv"
+    check = ["dataset=csv", "dataset.root=data", "dataset.manifest=m/data.csv"]
+    assert run("manifest.py", "check", *check, cwd=tmp_path).returncode == 0
+    (tmp_path / "data/normal/bob_1.wav").unlink()
+    gone = run("manifest.py", "check", *check, cwd=tmp_path)
+    assert gone.returncode == 1
+    assert "normal/bob_1.wav: missing" in gone.stdout
+
+
+def test_every_command_of_the_readme_exists():
+    readme = (PROJECT / "README.md").read_text()
+    scripts = set(re.findall(r"scripts/([\w/]+\.py)", readme))
+    assert "run.py" in scripts
+    for name in scripts:
+        assert (PROJECT / "scripts" / name).is_file(), name
+    known = {f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml")}
+    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
+    for group, value in re.findall(r"(?<![\w.])(\w+)=([\w,]+)", readme):
+        if group in groups:
+            assert {f"{group}={each}" for each in value.split(",")} <= known, f"{group}={value}"
+
+
+def test_mlflows_own_client_lists_a_sweep(tmp_path):
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install -e '.[mlflow]'")
+    sweep = ["-m", "tracker=mlflow", *SMALL, "seed=0,1"]
+    made = run("run.py", *sweep, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    plain = run("run.py", "-m", *SMALL, "seed=0,1", cwd=tmp_path)
+    assert plain.stdout.splitlines()[-1] == made.stdout.splitlines()[-1]  # tracking makes no other run
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    found = client.search_runs([client.get_experiment_by_name("respcam").experiment_id])
+    assert sorted(each.data.params["seed"] for each in found) == ["0", "1"]
+    for each in found:
+        metrics = json.loads((tmp_path / "outputs/runs" / each.info.run_name / "metrics.json").read_text())
+        assert each.data.metrics["test.auroc"] == metrics["test"]["auroc"]["value"]
+
+
+def test_a_sweep_goes_on_after_a_failure_and_resumes(tmp_path):
+    sweep = ["-m", *SMALL, "bands=below", "bands.keep_hz=[[0,9000]],[[9000,9500]],[[0,1500]]"]
+    first = run("run.py", *sweep, cwd=tmp_path)
+    assert first.returncode == 1
+    assert "bands.keep_hz [[9000.0, 9500.0]] keeps no band" in first.stderr
+    listed = run("runs.py", "--csv", "runs.csv", cwd=tmp_path)
+    assert "2 finished, 1 failed" in listed.stderr
+    models = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/store/train/*/model.safetensors")}
+    assert len(models) == 2
+    assert len(list(tmp_path.glob("outputs/store/features/[!.]*"))) == 1
+    again = run("run.py", *sweep, cwd=tmp_path)
+    assert again.returncode == 1
+    assert models == {path: path.stat().st_mtime_ns for path in models}
+    failed = run("runs.py", "state=failed", cwd=tmp_path)
+    assert "keeps no band" in failed.stdout
+    assert "[[9000,9500]]" in failed.stdout
+    runs = sorted(str(path) for path in (tmp_path / "outputs/runs").glob("[!.]*"))
+    compared = run("compare.py", "--base", "below_9000hz", *runs, cwd=tmp_path)
+    assert compared.returncode == 0, compared.stderr
+    page = tmp_path / compared.stdout.strip()
+    assert "below_1500hz" in (page.parent / "differences.csv").read_text()
+    same = run("rerun.py", runs[0], cwd=tmp_path)
+    assert "model.safetensors: identical" in same.stdout
+    assert "test auroc" in same.stdout
+    assert "differs" not in same.stdout
+    assert "made again before" in run("rerun.py", runs[0], cwd=tmp_path).stderr  # no comparison with itself

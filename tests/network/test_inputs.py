@@ -1,0 +1,78 @@
+import numpy as np
+import pytest
+import torch
+from made_units import make_units
+
+from respcam.network.inputs import RandomPatches, Scaler, log_contribution, patch_batches, pool, unit_batches
+
+
+def test_drawn_patches_depend_on_seed_epoch_and_unit_alone():
+    units = make_units()
+    unit = int(np.argmax([len(frames) for frames in units.frames]))
+    first = RandomPatches(units, 3, seed=0, epoch=1).__getitems__([unit])[0][0]
+    together, target = RandomPatches(units, 3, seed=0, epoch=1).__getitems__([0, unit])
+    np.testing.assert_array_equal(first, together[1])
+    np.testing.assert_array_equal(target, units.target[[0, unit]])
+    assert not np.array_equal(first, RandomPatches(units, 3, seed=0, epoch=2).__getitems__([unit])[0][0])
+    assert first.shape == (3, 32, 96)
+
+
+def test_drawn_patches_are_stretches_of_their_unit_and_reach_both_ends():
+    units = make_units()
+    unit = int(np.argmin([abs(len(frames) - 100) for frames in units.frames]))
+    frames = units.of(unit)
+    stretches = [frames[start : start + 96].T for start in range(len(frames) - 95)]
+    drawn = RandomPatches(units, 400, seed=0, epoch=0).__getitems__([unit])[0][0].numpy()
+    found = {next(i for i, own in enumerate(stretches) if np.array_equal(own, patch)) for patch in drawn}
+    assert found == set(range(len(stretches)))
+
+
+def test_pruned_bands_never_reach_the_model():
+    kept = np.arange(32) % 3 != 0
+    units = make_units(kept=kept)
+    np.testing.assert_array_equal(units.of(0), make_units().of(0)[:, kept])
+    assert units.grid(1).shape[1] == kept.sum()
+
+
+def test_the_scaler_centres_every_band():
+    units = make_units()
+    scaler = Scaler.fit(units)
+    frames = np.concatenate([units.of(i) for i in range(len(units))])
+    np.testing.assert_allclose(scaler.mean, frames.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(scaler.std, frames.std(axis=0), rtol=1e-4)
+    scaled = scaler(torch.from_numpy(units.grid(0)))
+    assert scaled.shape[1:] == (1, 32, 96)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "expected"), [("mean", 2.0), ("max", 3.0), ("logsumexp", np.log((np.e + np.e**3) / 2))]
+)
+def test_patch_scores_are_pooled(pooling, expected):
+    scores = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
+    np.testing.assert_allclose(pool(scores, pooling), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("n_patches", [1, 7, 32, 1000])
+def test_patches_come_in_order_in_batches_of_one_size(n_patches):
+    units = make_units(20)
+    batches = list(patch_batches(units, n_patches))
+    np.testing.assert_array_equal(np.concatenate(batches), np.concatenate([units.grid(unit) for unit in range(20)]))
+    assert {len(batch) for batch in batches[:-1]} <= {n_patches}
+    assert 0 < len(batches[-1]) <= n_patches
+
+
+def test_units_are_batched_in_order_and_whole():
+    units = make_units(50)
+    batches = list(unit_batches(units, 20))
+    assert [unit for batch in batches for unit in batch] == list(range(50))
+    assert len(batches) > 3
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max", "logsumexp"])
+def test_the_part_of_a_patch_is_the_gradient_of_the_pooling(pooling):
+    scores = torch.tensor([[0.3], [2.0], [-1.0], [0.7], [0.1]], dtype=torch.float64, requires_grad=True)
+    unit = np.array([0, 0, 0, 1, 1])
+    (pool(scores[:3], pooling) + pool(scores[3:], pooling)).sum().backward()
+    part = np.exp(log_contribution(scores.detach().numpy()[:, 0], unit, pooling))
+    for each in (unit == 0, unit == 1):
+        np.testing.assert_allclose(part[each] / part[each].sum(), scores.grad.numpy()[each, 0])

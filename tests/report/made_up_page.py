@@ -1,0 +1,224 @@
+"""Made-up tables of one run: two classes, a validation and a test part, ten bands, two groups of Hz."""
+
+import numpy as np
+import pandas as pd
+
+from respcam.data.patches import PatchSettings
+from respcam.data.splits import SplitSettings
+from respcam.data.tasks import Task
+from respcam.heat.bands import BandSelection, HzGroups
+from respcam.metrics import METRICS
+from respcam.network.model import ModelSettings
+from respcam.network.training import Training
+from respcam.report.run_page import PrintedSettings, RunContent, RunHeat, RunTables
+from respcam.report.trust_section import TrustTables
+from respcam.sound.audio import AudioSettings
+from respcam.sound.front_end import FrontEnd
+
+CLASSES = ["normal", "wheeze"]
+HZ = ["100-1000", "1000-2000"]
+STAGES = ["blocks.0", "blocks.1"]
+FUSED = "blocks.0+blocks.1"
+NOTE = "patient p1 also in train"
+
+
+def interval(value):
+    ends = {"value": value, "low": None, "high": None}
+    return ends if value is None else {"value": value, "low": value - 0.05, "high": value + 0.05}
+
+
+def spread(name, value):
+    return {name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
+
+
+def metrics_of(auroc, note=None):
+    return {
+        "note": note,
+        "n_units": 4,
+        "n_recordings": 4,
+        "n_patients": 2,
+        "confusion": {"classes": CLASSES, "true_by_predicted": [[2, 0], [1, 1]]},
+        **dict.fromkeys(METRICS, interval(0.5)),
+        "auroc": interval(auroc),
+    }
+
+
+def tables(note=None, auroc=0.812, n_bins=2):
+    units = pd.DataFrame(
+        {
+            "part": ["train"] * 2 + ["validation"] * 4 + ["test"] * 4 + [""],
+            "unit_id": [f"u{number}" for number in range(11)],
+            "recording_id": [f"u{number}" for number in range(11)],
+            "patient_id": [f"p{number // 2}" for number in range(11)],
+            "target": [0, 1] * 5 + [0],
+            "first_frame": 0,
+            "n_frames": 20,
+        }
+    )
+    names = np.array(CLASSES)
+    predictions = units[units["part"].isin(["validation", "test"])].copy()
+    predictions["true_class"] = names[predictions["target"]]
+    predictions["predicted_class"] = ["normal", "wheeze", "normal", "normal"] * 2
+    predictions["p_normal"] = [0.9, 0.3, 0.8, 0.6] * 2
+    predictions["p_wheeze"] = 1 - predictions["p_normal"]
+    edges_hz = np.linspace(100, 2000, 12)
+    return RunTables(
+        metrics={"validation": metrics_of(0.9), "test": metrics_of(auroc, note)},
+        history=pd.DataFrame(
+            {"epoch": [1, 2], "train_loss": [0.7, 0.6], "validation_loss": [0.7, 0.65],
+             "validation_auroc": [0.6, 0.7], "is_best": [False, True]}
+        ),
+        predictions=predictions,
+        units=units,
+        class_names=CLASSES,
+        remarks=["2 recordings have no label"],
+        rejected=pd.DataFrame([("r9", "too_long", "3 h")], columns=["recording_id", "reason", "detail"]),
+        bands=pd.DataFrame(
+            {"band": range(10), "lower_hz": edges_hz[:-2], "centre_hz": edges_hz[1:-1], "upper_hz": edges_hz[2:],
+             "n_bins": [n_bins] + [3] * 9}
+        ),
+    )  # fmt: skip
+
+
+def heat(bands, n_fed=10, target="true"):
+    rows = []
+    for name in CLASSES:
+        row = {"part": "test", "target_class": name, "share": 0.5, "uniform_share": 0.25}
+        for band in bands.head(n_fed).itertuples():
+            hz = {"lower_hz": band.lower_hz, "centre_hz": band.centre_hz, "upper_hz": band.upper_hz}
+            rows.append({**row, "scope": "band", "name": str(band.band), **hz, "n_bands": 1, **spread("ratio", 1.5)})
+        for hz, low_hz, high_hz, ratio in ((HZ[0], 100, 1000, 2.25), (HZ[1], 1000, 2000, 0.5)):
+            edges = {"lower_hz": low_hz, "centre_hz": (low_hz + high_hz) / 2, "upper_hz": high_hz}
+            rows.append({**row, "scope": "group", "name": hz, **edges, "n_bands": 5, **spread("ratio", ratio)})
+        if n_fed == len(bands):
+            edges = {"lower_hz": 1500, "centre_hz": 1750, "upper_hz": 2000}
+            rows.append(
+                {**row, "scope": "above_mark", "name": "above 1500", **edges, "n_bands": 3, **spread("ratio", 2)}
+            )
+    counts = {"n_patches": 4, "n_zero_maps": 1, "n_patients": 2}
+    return RunHeat(
+        band_heat=pd.DataFrame(rows),
+        summary={
+            "method": "hires_cam", "layers": STAGES, "target": target, "n_bands": n_fed, "n_frames": 20,
+            "map_rows": 5, "map_columns": 4, "hz_groups": {"edges_hz": [100, 1000, 2000], "mark_hz": 1500},
+            "classes": [{"part": "test", "target_class": name, **counts} for name in CLASSES],
+        },
+        maps=np.random.default_rng(0).random((4, 5, 4), dtype=np.float32),
+        index=pd.DataFrame(
+            {"patch": range(4), "part": "test", "unit_id": ["u6", "u7", "u8", "u9"], "start_frame": 0}
+        ),
+    )  # fmt: skip
+
+
+def method_row(method, layers, outcome, objections=""):
+    row = {"part": "test", "method": method, "layers": layers, "densest_hz": HZ[0], "outcome": outcome}
+    for name in ("agreement", "rank_agreement", "over_random", "over_loudest"):
+        row |= spread(name, 0.6)
+    for name in ("border", "blank", "padding"):
+        row |= {name: 0.25, f"{name}_uniform": 0.1}
+    return {**row, "similarity": -0.1234, "objections": objections}
+
+
+def trust(has_events=True):
+    verdict = {
+        "is_supported": True, "outcome": "supported", "words": "Supported: HiResCAM agrees with occlusion.",
+        "objections_to_model": [], "supported_methods": [], "top": {"occlusion": HZ[0], "heat": HZ[0]}, "drop": 1.0,
+        "n_patches": 8, "n_judged": 4, "n_patients": 2, "warnings": ["metadata alone tells the classes apart"],
+    }  # fmt: skip
+    baseline = method_row("loudest_band", "", np.nan) | {"similarity": np.nan, "border": np.nan}
+    profiles = [
+        {"part": "test", "method": method, "layers": layers, "hz": hz, "share": 0.5, "ratio": 1.0}
+        for method, layers in (("hires_cam", FUSED), ("grad_cam", "blocks.1"), ("loudest_band", ""))
+        for hz in HZ
+    ]
+    profiles += [
+        {"part": "test", "method": "occlusion", "layers": "", "fill": fill, "hz": hz, **spread("drop", 0.3)}
+        for fill in ("median", "mean", "floor", "other")
+        for hz in HZ
+    ]
+    events = [
+        {"part": "test", "method": method, "layers": layers, "weights": weights, "n_recordings": 3,
+         **spread("pointing", pointing), **spread("inside", 0.4), "covered": 0.3, **spread("gain", 0.1),
+         **spread("pointing_lead", 0.0), **spread("inside_lead", 0.0)}
+        for method, layers, weights, pointing in (
+            ("hires_cam", FUSED, "trained", 0.777), ("hires_cam", FUSED, "random", 0.111),
+            ("loudest_moment", "", "trained", 0.555),
+        )
+    ]  # fmt: skip
+    auroc = spread("auroc", 0.55)
+    alone = {"part": "test", "fields": "device, level", **auroc}
+    stratum = {"part": "test", "field": "device", "value": "Meditron", "n_units": 4, "n_patients": 2,
+               "classes": "2 normal, 2 wheeze", **auroc, "densest_hz": np.nan}  # fmt: skip
+    columns = list(events[0])
+    return TrustTables(
+        summary={
+            "method": "hires_cam", "layers": STAGES, "parts": {"test": verdict},
+            "cutoff": {"cutoff_hz": 1000.0, "margin": 0.05, "fill": "mean", "n_patches": 16, "n_patients": 4},
+            "fields": [
+                {"layer": layer, "rows": 5, "columns": 4, "reach_bands": 7, "reach_frames": 9, "seen_bands": 3,
+                 "seen_frames": 5, "first_band": 2, "last_band": 4}
+                for layer in STAGES
+            ],
+            "settings": {"limits": {"min_agreement": 0.5, "max_similarity": 0.3, "margin": 0.05}},
+        },
+        tables={
+            "occlusion": pd.DataFrame(
+                [
+                    {"part": "test", "fill": fill, "kind": kind, "hz": hz, "cutoff_hz": 1000.0, "of": of,
+                     **spread("drop", 0.1)}
+                    for fill in ("mean", "floor", "other")
+                    for kind in ("single", "low_pass", "high_pass")
+                    for hz in HZ
+                    for of in ("auroc", "wheeze")
+                ]
+            ),
+            "methods": pd.DataFrame(
+                [
+                    method_row("grad_cam", "blocks.0", "supported"),
+                    method_row("grad_cam", "blocks.1", "not_supported", "disagrees with occlusion"),
+                    method_row("layer_cam", FUSED, "undecided", "occlusion is too uncertain"),
+                    method_row("hires_cam", FUSED, "supported"),
+                    method_row("xgrad_cam", "blocks.1", "not_supported"),
+                    baseline,
+                ]
+            ),
+            "profiles": pd.DataFrame(profiles),
+            "localisation": pd.DataFrame(events if has_events else [], columns=columns),
+            "metadata": pd.DataFrame([alone]),
+            "strata": pd.DataFrame([stratum]),
+            "blank": pd.DataFrame(
+                [{"part": "test", "class": name, "hz": hz, "blank": 0.25} for name in CLASSES for hz in HZ]
+            ),
+        },
+    )  # fmt: skip
+
+
+class MadeUpFrames:
+    """Spectrograms of noise, ten bands."""
+
+    def frames(self, recording_id, first, n_frames):
+        return np.random.default_rng(len(recording_id)).random((n_frames, 10), dtype=np.float32)
+
+
+def content(note=None, auroc=0.812, n_bins=2, target="true", selection=None, has_events=True):
+    run_tables = tables(note, auroc, n_bins)
+    selection = selection or BandSelection()
+    return RunContent(
+        description={"dataset": "sprsound", "fold": None, "seed": 7},
+        settings=PrintedSettings(
+            audio=AudioSettings(gain="rms"),
+            front_end=FrontEnd(n_bands=10),
+            task=Task("adventitious", classes={name: [name] for name in CLASSES}, normal="normal"),
+            split=SplitSettings(),
+            patches=PatchSettings(),
+            bands=selection,
+            model=ModelSettings(),
+            training=Training(pooling="logsumexp"),
+            hz_groups=HzGroups([100, 1000, 2000]),
+        ),
+        tables=run_tables,
+        heat=heat(run_tables.bands, 10 if selection.keep_hz is None else 7, target),
+        trust=trust(has_events),
+        frames=MadeUpFrames(),
+        provenance={"run": "abc123", "train": "def456"},
+    )

@@ -1,0 +1,91 @@
+import made_up_page
+import numpy as np
+import pandas as pd
+import pytest
+
+from respcam.report import figures
+
+
+def texts_of(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_the_chosen_epoch_is_marked():
+    loss, area = figures.training_curves(made_up_page.tables().history).axes
+    assert "chosen: epoch 2" in texts_of(loss)
+    assert area.get_ylabel() == "AUROC"
+
+
+def test_a_confusion_matrix_shows_counts_and_shares():
+    axes = figures.confusion(np.array([[2, 0], [1, 3]]), ["normal", "wheeze"], "test").axes[0]
+    assert [text.get_text() for text in axes.texts] == ["2\n100%", "0\n0%", "1\n25%", "3\n75%"]
+
+
+def test_a_band_profile_has_a_panel_per_class():
+    band_heat = made_up_page.heat(made_up_page.tables().bands).band_heat
+    panels = figures.band_profile(band_heat, 1500, "test").axes
+    assert [axes.get_title() for axes in panels] == ["heat for class normal", "heat for class wheeze"]
+    assert "1500 Hz" in texts_of(panels[0])
+
+
+def test_bands_that_were_not_fed_are_grey():
+    heat = np.ones((3, 4), dtype=np.float32)
+    heat[2] = np.nan
+    example = figures.Example("u1", np.zeros((3, 4), dtype=np.float32), heat, 2.0)
+    edges_hz = np.array([[100, 200, 300], [200, 300, 400], [300, 400, 500]], dtype=float)
+    plain, with_heat, _ = figures.gallery([example], edges_hz, 0.01).axes
+    assert plain.get_xlim() == pytest.approx((2.0, 2.04))
+    assert with_heat.get_title() == "with heat (grey: not fed to the model)"
+
+
+def test_occlusion_has_every_fill_and_both_curves():
+    trust = made_up_page.trust()
+    profiles, curves = trust.tables["profiles"], trust.tables["occlusion"]
+    figure = figures.occlusion(
+        profiles[profiles["method"] == "occlusion"],
+        profiles[profiles["method"] == "hires_cam"],
+        curves[(curves["of"] == "auroc") & (curves["kind"] != "single")],
+        0.05,
+        "test",
+    )
+    above, low_pass, below, high_pass = figure.axes
+    assert texts_of(above) == [
+        *(f"filled with {words}" for words in figures.FILL_WORDS.values()),
+        "median of the fills",
+    ]
+    assert [bar.get_height() for bar in above.patches] == [0.3, 0.3]
+    assert [bar.get_height() for bar in below.patches] == [0.5, 0.5]
+    assert [label.get_text() for label in below.get_xticklabels()] == made_up_page.HZ
+    assert texts_of(low_pass) == [*figures.FILL_WORDS.values(), "margin 0.05"]
+    assert high_pass.get_ylabel() == "drop of AUROC"
+
+
+def test_an_interval_need_not_enclose_its_value():
+    profiles = made_up_page.trust().tables["profiles"]
+    drops = profiles[profiles["method"] == "occlusion"].assign(drop_low=0.4)
+    curves = pd.DataFrame(columns=["fill", "kind", "cutoff_hz", "drop", "drop_low", "drop_high"])
+    figures.occlusion(drops, profiles[profiles["method"] == "hires_cam"], curves, 0.05, "test")
+
+
+def differences():
+    return pd.DataFrame(
+        {"arm": ["b", "a"], "value": [0.1, -0.1], "low": [0.0, -0.2], "high": [0.2, 0.0], "verdict": ["better", "odd"],
+         "cutoff_hz": [1500.0, 1000.0]}
+    )  # fmt: skip
+
+
+def test_a_forest_names_arm_and_verdict():
+    axes = figures.forest(differences(), "AUROC", "all", 0.02).axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["b: better", "a: odd"]
+    assert axes.get_xlabel() == "AUROC minus that of all"
+
+
+def test_a_cutoff_curve_rises_with_the_cutoff():
+    axes = figures.cutoff_curve(differences(), "AUROC", "all", 0.02).axes[0]
+    assert axes.lines[0].get_xdata().tolist() == [1000.0, 1500.0]
+
+
+def test_profiles_of_arms_hide_empty_panels():
+    bands = pd.DataFrame({"centre_hz": [200.0, 300.0], "ratio": [1.0, 2.0], "ratio_low": 0.5, "ratio_high": 2.5})
+    panels = figures.profiles_of_arms(dict.fromkeys("abcd", bands), 1500, "test").axes
+    assert [axes.get_visible() for axes in panels] == [True] * 4 + [False] * 2

@@ -1,0 +1,106 @@
+from dataclasses import replace
+from io import StringIO
+
+import made_up_page
+import pandas as pd
+import pytest
+
+from respcam.report.trust_section import TrustTables, section
+
+
+def section_of(trust, folder):
+    tables = made_up_page.tables()
+    return section(trust, tables.bands, tables.metrics, folder)
+
+
+@pytest.fixture
+def part(tmp_path):
+    return section_of(made_up_page.trust(), tmp_path)["parts"][0]
+
+
+def test_the_choice_of_the_report_comes_first_then_last_stage_and_fused_then_baselines(part):
+    assert [(row["title"], row["is_explained"]) for row in part["methods"]] == [
+        ("HiResCAM, all blocks fused", True),
+        ("Grad-CAM, blocks.1", False),
+        ("XGrad-CAM, blocks.1", False),
+        ("LayerCAM, all blocks fused", False),
+        ("loudest band (no model)", False),
+    ]
+
+
+def test_a_verdict_names_its_objections(part):
+    verdicts = {row["title"]: row["verdict"] for row in part["methods"]}
+    assert verdicts == {
+        "HiResCAM, all blocks fused": "supported",
+        "Grad-CAM, blocks.1": "not supported: disagrees with occlusion",
+        "XGrad-CAM, blocks.1": "not supported: see the verdict on the model",
+        "LayerCAM, all blocks fused": "undecided: occlusion is too uncertain",
+        "loudest band (no model)": "baseline",
+    }
+
+
+def test_numbers_are_written_with_their_uniform_share(part):
+    first, *_, baseline = part["methods"]
+    assert (first["similarity"], first["border"]) == ("−0.12", "25% (10%)")
+    assert (baseline["similarity"], baseline["border"]) == ("–", "–")
+    assert first["agreement"] == {"value": 0.6, "low": 0.5, "high": 0.7}
+
+
+def test_events_are_beside_those_of_random_weights(part):
+    rows = {row["title"]: (row["pointing"]["value"], row["random"]) for row in part["localisation"]}
+    assert rows == {
+        "HiResCAM, all blocks fused": (0.777, "0.111"),
+        "loudest moment (no model)": (0.555, "–"),
+    }
+
+
+def test_without_events_there_is_no_table_of_events(tmp_path):
+    assert section_of(made_up_page.trust(has_events=False), tmp_path)["parts"][0]["localisation"] == []
+
+
+def test_a_control_is_shown_where_there_is_one(tmp_path):
+    trust = made_up_page.trust()
+    methods = trust.tables["methods"].assign(control_similarity=0.25)
+    controlled = section_of(replace(trust, tables={**trust.tables, "methods": methods}), tmp_path)["parts"][0]
+    assert controlled["has_control"]
+    assert controlled["methods"][0]["control"] == "0.25"
+    assert not section_of(trust, tmp_path)["parts"][0]["has_control"]
+
+
+def test_tables_that_were_written_and_read_give_the_same(tmp_path, part):
+    trust = made_up_page.trust()
+
+    def reread(table):
+        return pd.read_csv(StringIO(table.to_csv(index=False)), dtype={"hz": str, "densest_hz": str, "value": str})
+
+    tables = {name: reread(table) for name, table in trust.tables.items()}
+    assert section_of(replace(trust, tables=tables), tmp_path)["parts"][0] == part
+
+
+def test_objections_may_all_be_blank(tmp_path):
+    trust = made_up_page.trust()
+    methods = trust.tables["methods"].assign(objections=float("nan"), outcome="supported")
+    rows = section_of(replace(trust, tables={**trust.tables, "methods": methods}), tmp_path)["parts"][0]["methods"]
+    assert {row["verdict"] for row in rows} == {"supported", "baseline"}
+
+
+def test_a_layer_that_is_no_stage_is_named(tmp_path):
+    trust = made_up_page.trust()
+    summary = {**trust.summary, "layers": ["blocks.0"], "method": "grad_cam"}
+    profiles = pd.concat(
+        [trust.tables["profiles"], trust.tables["profiles"].head(2).assign(method="grad_cam", layers="blocks.0")]
+    )
+    shown = section_of(TrustTables(summary=summary, tables={**trust.tables, "profiles": profiles}), tmp_path)
+    assert shown["parts"][0]["methods"][0]["title"] == "Grad-CAM, blocks.0"
+
+
+def test_a_cutoff_is_suggested_or_none_is(tmp_path):
+    trust = made_up_page.trust()
+    assert section_of(trust, tmp_path)["cutoff"].startswith("1000 Hz is the lowest cut-off")
+    summary = {**trust.summary, "cutoff": {**trust.summary["cutoff"], "cutoff_hz": None}}
+    assert section_of(replace(trust, summary=summary), tmp_path)["cutoff"].startswith("No cut-off keeps the loss")
+
+
+def test_what_a_layer_sees_is_in_hz(tmp_path):
+    fields = section_of(made_up_page.trust(), tmp_path)["fields"]
+    assert [field["seen_hz"] for field in fields] == ["445 to 1136 Hz"] * 2

@@ -1,0 +1,52 @@
+import json
+
+from small_runs import BELOW, settings_in
+
+from respcam.heat.bands import BandSelection
+from respcam.stages.run import Run
+
+WHAT_A_RUN_WRITES = {
+    "config.yaml", "metrics.json", "predictions.csv", "history.csv", "model.safetensors", "scaler.csv", "classes.json",
+    "units.csv", "remarks.json", "band_heat.csv", "heat_summary.json", "trust.json", "occlusion.csv", "methods.csv",
+    "profiles.csv", "randomisation.csv", "localisation.csv", "metadata.csv", "strata.csv", "blank.csv", "rejected.csv",
+    "report.html", "figures", "provenance.json",
+}  # fmt: skip
+
+
+def test_a_run_folder_holds_everything(finished):
+    assert {path.name for path in finished[1].iterdir()} == WHAT_A_RUN_WRITES
+
+
+def test_the_page_stands_alone(finished):
+    page = (finished[1] / "report.html").read_text()
+    assert "://" not in page  # characters that no picture in base64 holds by chance
+    for words in ("correlation with", "known without listening", "on the log floor", "can see (bands"):
+        assert words in page
+    assert page.count("data:image/png;base64,") == len(list((finished[1] / "figures").glob("*.png")))
+    for words in ("AUROC", "uniform share", "above 1500 Hz", "rows for 64 bands", "gain", "Can the heat be trusted?"):
+        assert words in page
+
+
+def test_the_folder_says_what_the_run_is(finished):
+    provenance = json.loads((finished[1] / "provenance.json").read_text())
+    run = provenance["settings"]["run"]
+    assert finished[1].name == f"synthetic-adventitious-official-all-band_cnn-seed0-{provenance['digest'][:8]}"
+    assert {run[name] for name in ("dataset", "task", "split", "bands", "model")} == {
+        "synthetic", "adventitious", "official", "all", "band_cnn",
+    }  # fmt: skip
+    assert (run["seed"], run["fold"]) == (0, None)
+
+
+def test_arms_share_an_experiment_and_seeds_share_a_pair(finished):
+    runs = {
+        name: Run.of(settings_in(finished[0], bands=bands, seed=seed)).stages["report"].run
+        for name, bands, seed in (("all", BandSelection(), 0), ("below", BELOW, 0), ("seed 1", BELOW, 1))
+    }
+    assert len({run.experiment for run in runs.values()}) == 1
+    assert runs["all"].apart_from_bands == runs["below"].apart_from_bands != runs["seed 1"].apart_from_bands
+
+
+def test_the_configuration_is_kept_and_changes_nothing(finished):
+    assert (finished[1] / "config.yaml").read_text() == "seed: 0\n"
+    other = Run.of(settings_in(finished[0], config="seed: 0 # a comment\n")).stages["report"]
+    assert other.artifact.folder == finished[1]

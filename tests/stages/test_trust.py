@@ -1,0 +1,127 @@
+import json
+import re
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import PROJECT
+from small_runs import GROUPS, PLANT, settings_in
+
+from respcam.errors import Refused
+from respcam.evidence.examination import TrustSettings
+from respcam.heat.bands import HzGroups
+from respcam.stages.dataset import DatasetSettings
+from respcam.stages.run import Run
+
+
+def test_the_heat_of_a_planted_sound_is_supported(finished, stages):
+    trust, methods = stages["trust"].summary(), stages["trust"].tables()["methods"]
+    part = trust["parts"]["test"]
+    assert trust["is_supported"], part["words"]
+    assert part["outcome"] == "supported"
+    assert part["top"] == {"occlusion": "800-975", "heat": "800-975"}
+    assert part["warnings"] == []
+    assert part["words"].startswith("Supported: HiResCAM")
+    assert methods["is_supported"].iloc[0]
+    loudest = methods[methods["method"] == "loudest_band"].iloc[0]
+    assert not loudest["is_supported"]
+    assert loudest["densest_hz"] == "275-450"  # the hum
+
+
+def test_occlusion_of_everything_costs_everything(stages):
+    table = stages["trust"].tables()["occlusion"]
+    area = table[table["of"] == "auroc"]
+    for kind, cutoff_hz in (("low_pass", 100), ("high_pass", 2000)):
+        ends = area[(area["kind"] == kind) & (area["cutoff_hz"] == cutoff_hz) & (area["fill"] != "other")]
+        np.testing.assert_allclose(ends["drop"], 0.5, atol=0.1)  # from near 1 to the 0.5 of constant inputs
+    above = area[(area["kind"] == "low_pass") & (area["cutoff_hz"] >= 1150) & (area["fill"] == "mean")]
+    assert above["drop"].abs().max() < 0.1  # the plant is at 890 Hz
+
+
+def test_groups_without_a_band_are_refused(finished):
+    nowhere = settings_in(finished[0], hz_groups=HzGroups([3000, 4000]))
+    with pytest.raises(Refused, match="none of the bands that the model is fed lies in a group"):
+        Run.of(nowhere).make("trust")
+
+
+def test_the_cutoff_is_judged_on_validation_patients(stages):
+    cutoff, units = stages["trust"].summary()["cutoff"], stages["train"].units(["validation"])
+    assert cutoff["n_patients"] == units["patient_id"].nunique()
+    assert cutoff["cutoff_hz"] is None or cutoff["cutoff_hz"] >= 975
+
+
+def test_importance_lies_between_that_of_the_groups(stages):
+    trust = stages["trust"]
+    profiles = trust.tables()["profiles"]
+    drop = profiles[(profiles["method"] == "occlusion") & (profiles["fill"] == "median")].set_index("hz")["drop"]
+    importance, centre_hz = trust.importance(), trust.explain.train.features.frames().edges_hz[:, 1]
+    assert importance.argmax() == np.abs(centre_hz - (800 + 975) / 2).argmin()
+    assert importance[0] == pytest.approx(drop["100-275"])
+    assert drop.min() <= importance.min() <= importance.max() <= drop.max()
+
+
+def test_a_model_of_permuted_labels_supports_nothing(finished):
+    run = Run.of(settings_in(finished[0], permute_labels=True))
+    page = run.make()
+    trust = run.stages["trust"].summary()
+    assert not trust["is_supported"]
+    assert trust["parts"]["test"]["outcome"] == "not_supported"
+    assert trust["parts"]["test"]["words"].startswith("Not supported: the model is not surely better than chance")
+    assert trust["parts"]["test"]["supported_methods"] == []
+    assert "the labels were permuted" in page.read_text()
+
+
+def test_the_control_trains_on_permuted_labels_and_is_compared(finished):
+    run = Run.of(settings_in(finished[0], trust=TrustSettings(patches=24, permuted_control=True)))
+    page = run.make()
+    control = run.stages["trust"].control
+    assert control.is_finished
+    assert control.digest != run.stages["train"].digest
+    methods = pd.read_csv(page.parent / "methods.csv")
+    assert methods.loc[methods["is_method"], "control_similarity"].between(-1, 1).all()
+    assert "permuted labels" in page.read_text()
+
+
+def test_a_shortcut_is_named_with_its_band(tmp_path):
+    shortcut = replace(PLANT, snr_db=-6, shortcut="hiss", shortcut_hz=[1500.0, 1840.0])
+    page = Run.of(settings_in(tmp_path, dataset=DatasetSettings("s", "synthetic", synthetic=shortcut))).make()
+    part = json.loads((page.parent / "trust.json").read_text())["parts"]["test"]
+    assert part["top"]["occlusion"] in {"1500-1670", "1670-1840"}
+    assert part["top"]["heat"] in {"1500-1670", "1670-1840", "1840-2000"}  # the skirt of the hiss
+    text = " ".join(part["warnings"])
+    assert "metadata alone tells the classes apart nearly as well as the model (AUROC device 1.000" in text
+    assert "shortcut: the device follows the class" in text
+    assert "1500-1670, 1670-1840 Hz" in text
+    assert re.search("occlusion (points|and heat point) there", text)
+    assert "shortcut: the device follows the class" in page.read_text()
+
+
+def test_what_is_sampled_and_removed_is_part_of_the_identity(stages):
+    trust = stages["trust"]
+    others = [
+        replace(trust, trust=replace(trust.trust, sampling="by_contribution")),
+        replace(trust, trust=replace(trust.trust, seed=1)),
+        replace(trust, control=trust.explain.train.on_permuted_labels()),
+    ]
+    assert len({trust.digest, *(other.digest for other in others)}) == 4
+
+
+def test_the_bench_scores_methods_against_the_plant(finished):
+    sys.path.insert(0, str(PROJECT / "scripts/bench"))
+    import planted
+
+    rows = {row["method"]: row for row in planted.score(finished[1], PLANT.plant_hz, GROUPS)}
+    default = rows["hires_cam, blocks.0+blocks.1+blocks.2+blocks.3"]
+    assert default["is_hit"]
+    assert default["inside"] > 3 * default["uniform"]
+    assert default["error_hz"] < 175
+    assert default["pointing"] > default["covered"]
+    assert rows["occlusion, median"]["is_hit"]
+    assert not rows["loudest_band"]["is_hit"]
+    wrong = {row["method"]: row for row in planted.score(finished[1], 1585.0, GROUPS)}
+    assert not wrong["occlusion, median"]["is_hit"]
+    text = planted.summary(pd.DataFrame(rows.values()).assign(accuracy=1.0))
+    assert "| occlusion, median | 1 of 1 |" in text
+    assert "| loudest_band | 0 of 1 |" in text
