@@ -98,7 +98,7 @@ def test_a_model_that_knows_nothing_supports_nothing(auroc, shown):
     verdict = judge([], [objection])
     assert verdict.outcome is Outcome.NOT_SUPPORTED
     assert verdict_sentence(verdict, CHOICE, SUPPORTED, "0-200", "200-400") == (
-        f"Not supported: {objection.sentence}. No picture of this model's heat says anything."
+        f"Not supported: {objection.sentence}. No heat map of this model says anything."
     )
 
 

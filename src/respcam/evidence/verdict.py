@@ -239,7 +239,7 @@ def verdict_sentence(verdict: Verdict, choice: Choice, evidence: Evidence, dense
     """
     if verdict.objections_to_model:
         objections = joined_sentences(verdict.objections_to_model)
-        return f"Not supported: {objections}. No picture of this model's heat says anything."
+        return f"Not supported: {objections}. No heat map of this model says anything."
     title = f"{METHODS[choice.method].title} at {' + '.join(choice.layers)}"
     if verdict.outcome is not Outcome.SUPPORTED:
         word = "Undecided" if verdict.outcome is Outcome.UNDECIDED else "Not supported"

@@ -212,9 +212,9 @@ def patch_batches(units: Units, n_patches: int, settings: PatchSettings | None =
         total += len(waiting[-1])
         if total >= n_patches:
             joined = np.concatenate(waiting)
-            whole = total - total % n_patches
-            yield from np.split(joined[:whole], whole // n_patches)
-            waiting, total = [joined[whole:]], total - whole
+            n_full = total - total % n_patches
+            yield from np.split(joined[:n_full], n_full // n_patches)
+            waiting, total = [joined[n_full:]], total - n_full
     if total:
         yield np.concatenate(waiting)
 
