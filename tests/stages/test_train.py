@@ -6,8 +6,10 @@ import pytest
 from small_runs import TASK, settings_in
 
 from respcam.errors import Refused
+from respcam.evidence.examination import TrustSettings
 from respcam.heat.bands import BandSelection
 from respcam.metrics import METRICS
+from respcam.network.model import ModelSettings
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.run import Run
 from respcam.store.tables import write_table
@@ -99,3 +101,34 @@ def test_events_are_units_of_their_own(tmp_path):
     assert units["start_s"].notna().all()
     metrics = json.loads((run.stages["train"].folder / "metrics.json").read_text())
     assert metrics["test"]["n_units"] == len(units) > metrics["test"]["n_recordings"]
+
+
+NET = """
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, n_classes):
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3, stride=2), nn.Conv2d(4, 8, 3, stride=2)
+        self.head = nn.Linear(8, n_classes)
+
+    def block_names(self):
+        return ["first", "second"]
+
+    def forward(self, patches):
+        return self.head(self.second(self.first(patches).relu()).relu().mean(dim=(2, 3)))
+"""
+
+
+def test_a_network_of_the_users_own_is_trained_explained_and_examined(finished, tmp_path, monkeypatch):
+    (tmp_path / "net_of_a_user.py").write_text(NET)
+    monkeypatch.chdir(tmp_path)
+    model = ModelSettings(name="net_of_a_user:Net")
+    settings = settings_in(finished[0], epochs=1, model=model, trust=TrustSettings(patches=8))
+    run = Run.of(settings)
+    page = run.make()
+    assert "net_of_a_user" in page.parent.name
+    assert run.stages["explain"].method()["layers"] == ["first", "second"]
+    assert set(run.stages["trust"].tables()["methods"]["layers"].dropna()) >= {"first", "second", "first+second"}
+    (tmp_path / "net_of_a_user.py").write_text(NET + "# edited\n")
+    assert Run.of(settings).stages["train"].digest != run.stages["train"].digest
