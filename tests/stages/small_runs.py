@@ -40,7 +40,13 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
             bands=BandSelection(),
             model=ModelSettings(),
             training=Training(
-                epochs=epochs, batch_units=8, learning_rate=3e-3, pooling="mean", patience=epochs, threads=1
+                epochs=epochs,
+                batch_units=8,
+                learning_rate=3e-3,
+                pooling="mean",
+                patience=epochs,
+                precision="32-true",  # what is learnt shall not depend on the processor
+                threads=1,
             ),
             bootstrap=BOOTSTRAP,
         ),

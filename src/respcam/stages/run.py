@@ -134,9 +134,9 @@ class Run:
         until = until or self.until
         last = self.stages[until]
         stages = list(self.stages.values())[: list(self.stages).index(until) + 1]
-        todo = list(dict.fromkeys(missing for stage in stages for missing in stage.missing()))
+        todo = {missing.digest: missing.name for stage in stages for missing in stage.missing()}
         if todo:
-            log.info("to do: %s", ", ".join(stage.name for stage in todo))
+            log.info("to do: %s", ", ".join(todo.values()))
             for stage in stages:
                 stage.make()
         else:
