@@ -1,7 +1,8 @@
 """Results that were recorded once and must stay: python tests/test_golden.py writes them anew.
 
 On the processor and with the versions that they were recorded with, every number is held to the bit; elsewhere the
-main figures are held to a tolerance, because rounding differs and training carries it on.
+main figures are held to a tolerance, because rounding differs and training carries it on: with the instruction set of
+an older processor (ATEN_CPU_CAPABILITY=default) the AUROC of the guided run moves by 0.125, its ratios by up to 0.34.
 """
 
 import hashlib

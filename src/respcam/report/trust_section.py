@@ -126,7 +126,7 @@ def _shown(trust: TrustTables) -> dict[tuple[str, str], str]:
 
 
 def _title(choice: Choice, blocks: tuple[str, ...]) -> str:
-    is_fused = len(choice.layers) == len(blocks)
+    is_fused = choice.layers == blocks
     place = "all blocks fused" if is_fused else " + ".join(choice.layers)
     return f"{METHODS[choice.method].title}, {place}"
 
