@@ -1,8 +1,9 @@
 """Results that were recorded once and must stay: python tests/test_golden.py writes them anew.
 
-On the processor and with the versions that they were recorded with, every number is held to the bit; elsewhere the
-main figures are held to a tolerance, because rounding differs and training carries it on: with the instruction set of
-an older processor (ATEN_CPU_CAPABILITY=default) the AUROC of the guided run moves by 0.125, its ratios by up to 0.34.
+Every number must be equal to the bit on the processor, and with the versions, that it was recorded with. Elsewhere
+rounding differs and training amplifies it. With the instruction set of an older processor
+(ATEN_CPU_CAPABILITY=default) an AUROC moves by 0.125 and a ratio of heat by 1.08, while the profiles over the groups
+of Hz correlate with 0.91: there the main figures must agree within a tolerance, and all counts exactly.
 """
 
 import hashlib
@@ -15,6 +16,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from safetensors.numpy import load_file
@@ -117,8 +119,13 @@ def test_results_are_those_that_were_recorded(name, folder):
         assert results == recorded
     for part, value in recorded["auroc"].items():
         assert results["auroc"][part] == pytest.approx(value, abs=0.15)
-    ratios, before = ({tuple(row[:2]): row[2] for row in found["heat"]} for found in (results, recorded))
-    assert ratios == pytest.approx(before, abs=1.0, nan_ok=True)
+    assert [row[:2] for row in results["heat"]] == [row[:2] for row in recorded["heat"]]
+    ratios, before = ([row[2] for row in run["heat"]] for run in (results, recorded))
+    assert np.corrcoef(ratios, before)[0, 1] > 0.8
+    counts, counts_before = (
+        {part: verdict["n"] for part, verdict in run["verdict"].items()} for run in (results, recorded)
+    )
+    assert counts == counts_before
 
 
 if __name__ == "__main__":
