@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import measure
 
-from respcam.cli.refusals import PROJECT
+from respcam.cli.places import SHIPPED as PROJECT
 
 FEW = ["dataset.synthetic.n_patients=20", "dataset.synthetic.duration_s=2", "training=quick", "training.epochs=1"]
 

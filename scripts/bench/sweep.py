@@ -13,7 +13,7 @@ import time
 
 import measure
 
-from respcam.cli.refusals import PROJECT
+from respcam.cli.places import SHIPPED as PROJECT
 
 SWEEP = ["seed=0,1,2,3,4,5", "bands=all,below_1500hz"]
 

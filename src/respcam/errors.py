@@ -1,5 +1,7 @@
 """Errors that code decides on: a user's mistake, and a recording that cannot be used."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from enum import StrEnum
 
 
@@ -39,3 +41,28 @@ class Unusable(Exception):
     def __init__(self, reason: Reason, detail: str):
         super().__init__(f"{reason}: {detail}")
         self.reason, self.detail = reason, detail
+
+
+def there_are(names: Iterable[str], wrong: str = "") -> str:
+    """List what there is, after the most similar name: the end of a refusal's sentence.
+
+    Parameters
+    ----------
+    names : iterable of str
+        What there is.
+    wrong : str
+        What was asked for instead.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> there_are(["wheeze", "crackle"], "weeze")
+    'did you mean wheeze? There are wheeze, crackle'
+    """
+    names = list(names)
+    close = get_close_matches(wrong, names, n=1, cutoff=0.6)
+    listed = f"There are {', '.join(names)}" if names else "There are none"
+    return f"did you mean {close[0]}? {listed}" if close else listed[0].lower() + listed[1:]

@@ -1,4 +1,4 @@
-"""Compare the arms of an experiment: python scripts/compare.py outputs/runs/*"""
+"""Compare the arms of an experiment: respcam compare outputs/runs/*"""
 
 import argparse
 import logging

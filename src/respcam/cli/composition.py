@@ -1,21 +1,23 @@
 """Composition: the configuration tree becomes the typed settings that each module owns."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from hydra import compose, initialize_config_dir
-from hydra.errors import HydraException
+from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from respcam.cli.refusals import CONF
+from respcam.cli.mistakes import in_one_line
+from respcam.cli.places import CONF
 from respcam.data.patches import PatchSettings
 from respcam.data.splits import SplitSettings
 from respcam.data.tasks import Task
 from respcam.errors import Refused
 from respcam.evidence.examination import TrustSettings
+from respcam.experiments.tracking import TrackerSettings
 from respcam.heat.bands import BandSelection, HzGroups
 from respcam.metrics import BootstrapSettings
 from respcam.network.model import ModelSettings
@@ -31,6 +33,49 @@ from respcam.store.shard import Shard
 Settings = TypeVar("Settings")
 
 PLACE = ("paths", "device", "workers", "shard", "tracker", "until")  # where and on what a run is made, not what it is
+
+#: node of the configuration -> the settings that it becomes
+NODES: Mapping[str, type] = {
+    "dataset": DatasetSettings,
+    "task": Task,
+    "split": SplitSettings,
+    "audio": AudioSettings,
+    "front_end": FrontEnd,
+    "patches": PatchSettings,
+    "bands": BandSelection,
+    "model": ModelSettings,
+    "training": Training,
+    "explain": ExplainSettings,
+    "trust": TrustSettings,
+    "tracker": TrackerSettings,
+    "hz_groups": HzGroups,
+    "bootstrap": BootstrapSettings,
+    "shard": Shard,
+}
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """Settings of a run that stand in no group."""
+
+    until: str
+    seed: int
+    permute_labels: bool
+    device: str
+    workers: int
+
+
+SCALARS = [field.name for field in fields(Scalars)]
+
+
+def _schema() -> DictConfig:
+    """Every key at its default, so that a short file of a user's own has them all."""
+    nodes = {name: OmegaConf.to_container(OmegaConf.structured(cls)) for name, cls in NODES.items()}
+    return OmegaConf.create({**nodes, **dict.fromkeys(SCALARS, "???")})
+
+
+# conf/config.yaml starts from it; absent for --help, which must not wait for these imports
+ConfigStore.instance().store(group="schema", name="nodes", node=_schema(), package="_global_")
 
 
 def typed(cls: type[Settings], cfg: DictConfig | ListConfig, name: str) -> Settings:
@@ -51,7 +96,7 @@ def _typed(cls: type[Settings], node: DictConfig | ListConfig, name: str) -> Set
             OmegaConf.set_readonly(child, False)
     try:
         # resolved while it still hangs in the tree that it may refer to
-        merged = OmegaConf.merge(schema, OmegaConf.to_container(node, resolve=True))
+        merged = OmegaConf.merge(schema, _with_text_keys(OmegaConf.to_container(node, resolve=True)))
         return cast(Settings, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
@@ -59,43 +104,26 @@ def _typed(cls: type[Settings], node: DictConfig | ListConfig, name: str) -> Set
         raise Refused(f"{key}: {reason}") from error
 
 
-@dataclass(frozen=True)
-class Scalars:
-    """Settings of a run that stand in no group."""
-
-    until: str
-    seed: int
-    permute_labels: bool
-    device: str
-    workers: int
+def _with_text_keys(content: Any) -> Any:
+    """A class that is named by a number is named by text, as its labels are."""
+    if isinstance(content, dict):
+        return {str(key): _with_text_keys(value) for key, value in content.items()}
+    return content
 
 
 def settings_of(cfg: DictConfig | ListConfig) -> RunSettings:
     """Turn the whole configuration into the settings of a run."""
-    names = [field.name for field in fields(Scalars)]
-    scalars = _typed(Scalars, OmegaConf.create({name: cfg[name] for name in names}), "")  # type: ignore[index]
+    scalars = _typed(Scalars, OmegaConf.create({name: cfg[name] for name in SCALARS}), "")  # type: ignore[index]
+    node: dict[str, Any] = {name: typed(cls, cfg, name) for name, cls in NODES.items() if name != "tracker"}
+    of_recipe = ("task", "split", "patches", "bands", "model", "training", "bootstrap")
+    recipe = Recipe(**{name: node.pop(name) for name in of_recipe}, permute_labels=scalars.permute_labels)
     return RunSettings(
-        dataset=typed(DatasetSettings, cfg, "dataset"),
-        audio=typed(AudioSettings, cfg, "audio"),
-        front_end=typed(FrontEnd, cfg, "front_end"),
-        recipe=Recipe(
-            task=typed(Task, cfg, "task"),
-            split=typed(SplitSettings, cfg, "split"),
-            patches=typed(PatchSettings, cfg, "patches"),
-            bands=typed(BandSelection, cfg, "bands"),
-            model=typed(ModelSettings, cfg, "model"),
-            training=typed(Training, cfg, "training"),
-            bootstrap=typed(BootstrapSettings, cfg, "bootstrap"),
-            permute_labels=scalars.permute_labels,
-        ),
-        explain=typed(ExplainSettings, cfg, "explain"),
-        trust=typed(TrustSettings, cfg, "trust"),
-        hz_groups=typed(HzGroups, cfg, "hz_groups"),
+        **node,
+        recipe=recipe,
         until=scalars.until,
         seed=scalars.seed,
         device=scalars.device,
         workers=scalars.workers,
-        shard=typed(Shard, cfg, "shard"),
         store=Path(cfg.paths.store),
         runs=Path(cfg.paths.runs),
         config=OmegaConf.to_yaml(cfg, resolve=True),
@@ -109,19 +137,24 @@ def identity_of(cfg: DictConfig) -> dict[str, Any]:
     return {name: content for name, content in tree.items() if name not in PLACE}
 
 
-def composed(overrides: Sequence[str]) -> DictConfig:
+def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
     """Compose the configuration tree as the command line would.
+
+    Parameters
+    ----------
+    overrides : sequence of str
+        As on the command line: ``group=option``, ``key=value``.
+    config_dir : Path, optional
+        Folder of a user's own options.
 
     Raises
     ------
     Refused
         If an override names what is not there.
     """
-    try:
-        with initialize_config_dir(str(CONF), version_base="1.3"):
-            return compose("config", list(overrides))
-    except HydraException as error:
-        raise Refused(" ".join(str(error).split())) from error
+    path = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
+    with in_one_line(), initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", [*path, *overrides])
 
 
 def composed_settings(overrides: Sequence[str]) -> RunSettings:

@@ -1,11 +1,11 @@
 """Make a manifest from a published data set, or check a folder against its manifest.
 
-python scripts/manifest.py make sprsound2022 DIR --out data_manifests
+respcam manifest make sprsound2022 DIR --out data_manifests
     writes OUT/<name>.csv and, where there are events, OUT/<name>_events.csv. Checksum, rate and length are read from
     the audio that is there; what is absent keeps what --checksums (a CSV with path, sha256, sample_rate_hz,
     n_samples) says, or stays blank.
 
-python scripts/manifest.py check dataset=sprsound2022 dataset.root=DIR
+respcam manifest check dataset=sprsound2022 dataset.root=DIR
     names every recording that is missing or altered; the exit status is 1 where there is one.
 """
 

@@ -6,51 +6,69 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
 from respcam.errors import Refused
 
 log = logging.getLogger(__name__)
 
-PROJECT = Path(__file__).resolve().parents[3]
-CONF = PROJECT / "conf"
 LOG_FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"
+INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended, in every shell
 # conf/hydra/launcher/ray.yaml has the name of the plugin's own on purpose
 warnings.filterwarnings("ignore", message="\\s*'hydra/launcher/ray' is validated against ConfigStore schema")
-OmegaConf.register_new_resolver("project", lambda: str(PROJECT), replace=True)
+
+Parameters = ParamSpec("Parameters")
 
 
 class JobFailedError(Exception):
     """A job of a sweep that was refused; the sweep goes on with the others and fails at its end."""
 
 
-def reports_refusals(main: Callable[[Any], None]) -> Callable[[Any], None]:
-    """End a command with one line and exit status 1 where something was refused.
+def reports_refusals(command: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """End a command with one line and exit status 1 where something was refused, 130 where it was interrupted."""
 
-    A job of a sweep fails instead, and the sweep goes on with the others.
-    """
-
-    @functools.wraps(main)
-    def guarded(arguments: Any) -> None:
-        if is_sweep():  # the workers of Ray start elsewhere
-            os.chdir(HydraConfig.get().runtime.cwd)
+    @functools.wraps(command)
+    def guarded(*arguments: Parameters.args, **named: Parameters.kwargs) -> None:
         try:
-            main(arguments)
+            command(*arguments, **named)
         except Refused as refusal:
             log.debug("refused", exc_info=refusal)
-            print(f"error: {refusal}", file=sys.stderr)
-            if is_sweep():
-                raise JobFailedError(str(refusal)) from None
-            raise SystemExit(1) from None
-        except SystemExit as error:  # of code that a job imports: one job fails, not the sweep
-            if is_sweep():
-                raise JobFailedError(str(error)) from None
-            raise
+            _end(f"error: {refusal}", 1)
+        except JobFailedError:
+            _end("error: a job of the sweep failed, see above; the same command tries it again", 1)
+        except KeyboardInterrupt:
+            _end(
+                "interrupted: every finished stage and the last complete epoch are kept; the same command goes on",
+                INTERRUPTED,
+            )
+
+    return guarded
+
+
+def _end(line: str, status: int) -> None:
+    print(" ".join(line.split()), file=sys.stderr)
+    raise SystemExit(status) from None
+
+
+def fails_alone(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+    """End a refused job with its line; in a sweep only this job fails, and the sweep goes on with the others."""
+
+    @functools.wraps(job)
+    def guarded(cfg: DictConfig) -> None:
+        if is_sweep():
+            os.chdir(HydraConfig.get().runtime.cwd)  # the workers of Ray start elsewhere
+        try:
+            job(cfg)
+        except (Refused, SystemExit) as error:  # SystemExit of code that a job imports
+            log.debug("refused", exc_info=error)
+            if not is_sweep():
+                _end(f"error: {error}", 1)
+            print(f"error: {error}", file=sys.stderr)
+            raise JobFailedError(str(error)) from None
 
     return guarded
 

@@ -1,4 +1,4 @@
-"""Make a run again from its folder and say which figures are the same: python scripts/rerun.py outputs/runs/RUN"""
+"""Make a run again from its folder and say which figures are the same: respcam rerun outputs/runs/RUN"""
 
 import argparse
 import logging

@@ -1,4 +1,4 @@
-"""List every requested run: python scripts/runs.py bands=below_1500hz --sort test.auroc --csv FILE"""
+"""List every requested run: respcam runs bands=below_1500hz --sort test.auroc --csv FILE"""
 
 import argparse
 import sys

@@ -108,7 +108,7 @@ def read_events(path: Path, recordings: pd.DataFrame, labels: Collection[str] | 
 
 def _read(path: Path) -> pd.DataFrame:
     if not path.is_file():
-        raise Refused(f"{path}: no such manifest; name a CSV file or build one with scripts/manifest.py")
+        raise Refused(f"{path}: no such manifest; name a CSV file or build one with respcam manifest")
     return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
 
 

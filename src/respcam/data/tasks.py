@@ -106,7 +106,7 @@ def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) 
         if events is None:
             raise Refused(
                 f"task {task.name} is about events, and this data set has none; set dataset.events to a CSV of "
-                "events (scripts/manifest.py builds one)"
+                "events (respcam manifest builds one)"
             )
         units = events.merge(recordings.drop(columns="label"), on="recording_id", validate="many_to_one")
         units = units.sort_values(["recording_id", "start_s", "end_s"], kind="stable")

@@ -195,7 +195,7 @@ def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Datase
         raise Refused(
             f"{tables.source}: {len(absent)} of {len(tables.recordings)} recordings are not under {tables.root}: "
             f"{rules.named(absent)}; get them, or set dataset.missing=skip "
-            "(scripts/manifest.py check names them all)"
+            "(respcam manifest check names them all)"
         )
     if absent:
         log.warning("dataset: %d of %d recordings are missing and skipped", len(absent), len(tables.recordings))

@@ -113,7 +113,7 @@ class Stage:
         if not self.is_finished:
             raise Refused(
                 f"{self.name}: no output for these settings under {self.artifact.folder.parent}; "
-                f"run scripts/run.py until={self.made_until or self.name} with the same overrides first"
+                f"run respcam run until={self.made_until or self.name} with the same overrides first"
             )
         return self.artifact.folder
 

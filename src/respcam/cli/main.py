@@ -1,0 +1,36 @@
+"""The command ``respcam``: one command per task, each in its own module."""
+
+import sys
+from importlib import import_module
+from importlib.metadata import version
+
+from respcam.errors import there_are
+
+COMMANDS = {
+    "run": "run the stages of one experiment, or of a sweep with -m",
+    "compare": "compare the arms of an experiment",
+    "runs": "list every requested run with its state and metrics",
+    "rerun": "make a run again and say what is identical",
+    "manifest": "make a manifest, or check a folder against one",
+}
+
+
+def main() -> None:
+    """Hand the command line on to the command that it names."""
+    name = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if name in ("-h", "--help"):
+        print(usage())
+    elif name == "--version":
+        print(f"respcam {version('respcam')}")
+    elif name in COMMANDS:
+        sys.argv = [f"respcam {name}", *sys.argv[2:]]
+        import_module(f"respcam.cli.{name}").main()
+    else:
+        print(f"error: respcam {name}: no such command; {there_are(COMMANDS, name)}", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def usage() -> str:
+    """What the command can do, a line per command."""
+    lines = [f"  respcam {name:10}{title}" for name, title in COMMANDS.items()]
+    return "\n".join(["respcam: which frequencies does a respiratory-sound classifier listen to?", "", *lines])
