@@ -172,19 +172,6 @@ def test_a_folder_becomes_a_manifest_that_validates(tmp_path, write_sound, noise
     assert "normal/bob_1.wav: missing" in gone.stdout
 
 
-def test_every_command_of_the_readme_exists():
-    readme = (PROJECT / "README.md").read_text()
-    scripts = set(re.findall(r"scripts/([\w/]+\.py)", readme))
-    assert "run.py" in scripts
-    for name in scripts:
-        assert (PROJECT / "scripts" / name).is_file(), name
-    known = {f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml")}
-    groups = {path.name for path in CONF.iterdir() if path.is_dir()}
-    for group, value in re.findall(r"(?<![\w.])(\w+)=([\w,]+)", readme):
-        if group in groups:
-            assert {f"{group}={each}" for each in value.split(",")} <= known, f"{group}={value}"
-
-
 def test_mlflows_own_client_lists_a_sweep(tmp_path):
     mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install -e '.[mlflow]'")
     sweep = ["-m", "tracker=mlflow", *SMALL, "seed=0,1"]

@@ -23,15 +23,15 @@ def test_recordings_get_the_class_of_their_label(recordings):
 
 def test_events_get_the_class_of_their_own_label(recordings):
     events = pd.DataFrame(
-        {"recording_id": ["p0_1", "p0_0", "p0_0"], "start_s": [0.0, 0.7, 0.1], "end_s": [0.4, 0.9, 0.5],
-         "label": ["wheeze", "normal", "crackle"]}
+        {"recording_id": ["p0_1", "p0_0", "p0_0", "p1_0", "p1_1"], "start_s": [0.0, 0.7, 0.1, 0.2, 0.3],
+         "end_s": [0.4, 0.9, 0.5, 0.5, 0.5], "label": ["wheeze", "normal", "crackle", "normal", "wheeze"]}
     )  # fmt: skip
     task = Task("t", unit="event", classes=ADVENTITIOUS.classes)
     units, _ = units_of(task, recordings, events)
-    assert units["unit_id"].tolist() == ["p0_0#0", "p0_0#1", "p0_1#0"]
-    assert units["target"].tolist() == [1, 0, 1]
-    assert units["patient_id"].tolist() == ["p0"] * 3
-    np.testing.assert_array_equal(units["start_s"], [0.1, 0.7, 0.0])
+    assert units["unit_id"].tolist() == ["p0_0#0", "p0_0#1", "p0_1#0", "p1_0#0", "p1_1#0"]
+    assert units["target"].tolist() == [1, 0, 1, 0, 1]
+    assert units["patient_id"].tolist() == ["p0"] * 3 + ["p1"] * 2
+    np.testing.assert_array_equal(units["start_s"], [0.1, 0.7, 0.0, 0.2, 0.3])
 
 
 def test_without_classes_every_label_is_one(recordings):
@@ -43,8 +43,9 @@ def test_a_diagnosis_can_be_the_label(recordings):
     task = Task("disease", column="diagnosis", classes={"healthy": ["Healthy"], "ill": ["COPD"]})
     with pytest.raises(Refused, match="the manifest has no column 'diagnosis'"):
         units_of(task, recordings, None)
-    units, _ = units_of(task, recordings.assign(diagnosis="COPD"), None)
-    assert (units["target"] == 1).all()
+    diagnosed = recordings.assign(diagnosis=recordings["label"].map({"normal": "Healthy", "wheeze": "COPD"}))
+    units, _ = units_of(task, diagnosed, None)
+    assert (units["target"] == (recordings["label"] == "wheeze")).all()
 
 
 def test_what_cannot_be_mapped_is_named(recordings):

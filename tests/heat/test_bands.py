@@ -75,7 +75,7 @@ def test_a_guided_selection_is_decided_by_importance(choose, guide):
 def test_removed_bands_must_be_there_and_leave_some():
     for removed in ([64], list(range(64))):
         with pytest.raises(ValueError, match="bands.removed is .* expected some, not all, of 0 to 63"):
-            kept_bands(EDGES, BandSelection(removed=removed))
+            kept_bands(EDGES, BandSelection("some", removed=removed))
 
 
 def test_masked_bands_are_fed():

@@ -55,9 +55,7 @@ def test_heat_for_a_named_class_and_one_that_is_not_there(stages, tmp_path):
     index = explained(stages, tmp_path, target="adventitious", layers=["blocks.2"], hop_frames=48).index()
     assert set(index["target_class"]) == {"adventitious"}
     assert len(index) > len(stages["explain"].index())
-    with pytest.raises(
-        Refused, match="explain.target is 'crackle'; expected true, predicted or normal, adventitious"
-    ):
+    with pytest.raises(Refused, match="explain.target is 'crackle'; there are true, predicted, normal, adventitious"):
         explained(stages, tmp_path, target="crackle")
 
 

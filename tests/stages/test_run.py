@@ -61,7 +61,7 @@ def test_a_pruned_run_reuses_the_features_and_is_compared(finished):
 
 
 def test_a_stage_that_is_not_made_names_the_command(tmp_path):
-    with pytest.raises(Refused, match=r"run scripts/run\.py until=features with the same overrides first"):
+    with pytest.raises(Refused, match=r"start respcam run until=features with the same overrides first"):
         Run.of(settings_in(tmp_path)).stages["features"].frames()
 
 

@@ -56,7 +56,7 @@ def test_the_trained_model_repeats_its_predictions(stages):
 
 
 def test_units_of_a_part_that_is_not_there_are_refused(stages):
-    with pytest.raises(Refused, match=r"explain.parts is \['holdout'\]; the split has test, train, validation"):
+    with pytest.raises(Refused, match=r"explain.parts is \['holdout'\]; there are test, train, validation"):
         stages["train"].units(["holdout"])
 
 

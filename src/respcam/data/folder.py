@@ -1,5 +1,6 @@
 """Folders of labels: recordings that lie as ``root/<label>/<recording>.wav``."""
 
+import logging
 import re
 from pathlib import Path
 
@@ -9,11 +10,13 @@ from respcam.data.listing import Listing
 from respcam.data.manifest import named, safe_id
 from respcam.errors import Refused
 
+log = logging.getLogger(__name__)
+
 AUDIO_SUFFIXES = tuple(f".{name.lower()}" for name in (*sf.available_formats(), "aif", "aifc", "oga", "opus"))
 PATIENT_PATTERN = "^([^_]+)"  # the text before the first underscore
 
 
-def list_folder(root: Path, patient_pattern: str = PATIENT_PATTERN) -> Listing:
+def list_folder(root: Path, patient_pattern: str = PATIENT_PATTERN, device_pattern: str | None = None) -> Listing:
     """List ``root/<label>/<recording>.wav`` (or any format that soundfile reads).
 
     Parameters
@@ -22,6 +25,8 @@ def list_folder(root: Path, patient_pattern: str = PATIENT_PATTERN) -> Listing:
     patient_pattern : str
         Regular expression, searched for in the file name without suffix; its first group is the
         patient.
+    device_pattern : str, optional
+        The same for the device, or the filter of an electronic stethoscope.
 
     Returns
     -------
@@ -31,8 +36,7 @@ def list_folder(root: Path, patient_pattern: str = PATIENT_PATTERN) -> Listing:
     Raises
     ------
     Refused
-        If there is no audio in sub-folders of the root, or the pattern is not usable or matches no patient in
-        a name.
+        If there is no audio in sub-folders of the root, or a pattern is not usable or finds nothing in a name.
 
     Examples
     --------
@@ -43,20 +47,19 @@ def list_folder(root: Path, patient_pattern: str = PATIENT_PATTERN) -> Listing:
     >>> list_folder(root).recordings.loc[0, ["recording_id", "patient_id", "label"]].tolist()
     ['wheeze_ann_1', 'ann', 'wheeze']
     """
-    try:
-        pattern = re.compile(patient_pattern)
-    except re.error as error:
-        raise Refused(f"dataset.patient_pattern is {patient_pattern!r}: {error}") from error
-    if pattern.groups != 1:
-        raise Refused(f"dataset.patient_pattern is {patient_pattern!r}; expected exactly one (group): the patient")
-    paths = [path for path in sorted(root.glob("*/*")) if path.suffix.lower() in AUDIO_SUFFIXES]
+    audio = [
+        path
+        for path in sorted(root.rglob("*"))
+        if path.suffix.lower() in AUDIO_SUFFIXES and not any(name[0] == "." for name in path.relative_to(root).parts)
+    ]
+    paths = [path for path in audio if len(path.relative_to(root).parts) == 2]
     if not paths:
         raise Refused(f"{root}: no audio in sub-folders; expected {root}/<label>/<recording>.wav")
-    matches = [pattern.search(path.stem) for path in paths]
-    patients = [(match[1] or "") if match else "" for match in matches]
-    unnamed = [path.name for path, patient in zip(paths, patients, strict=True) if not patient]
-    if unnamed:
-        raise Refused(f"dataset.patient_pattern {patient_pattern!r} finds no patient in {named(unnamed)}")
+    if len(paths) < len(audio):
+        others = [path.relative_to(root).as_posix() for path in audio if path not in set(paths)]
+        log.warning("dataset: %d audio files are not in a folder of a label: %s", len(others), named(others))
+    patients = _values_of(paths, "patient", patient_pattern)
+    devices = _values_of(paths, "device", device_pattern) if device_pattern else [""] * len(paths)
     return Listing.of(
         {
             "recording_id": safe_id(f"{path.parent.name}_{path.stem}"),
@@ -64,6 +67,25 @@ def list_folder(root: Path, patient_pattern: str = PATIENT_PATTERN) -> Listing:
             "patient_id": patient,
             "label": path.parent.name,
             "split": "train",
+            "device": device,
         }
-        for path, patient in zip(paths, patients, strict=True)
+        for path, patient, device in zip(paths, patients, devices, strict=True)
     )
+
+
+def _values_of(paths: list[Path], what: str, text: str) -> list[str]:
+    """What a pattern finds in each file name."""
+    setting = f"dataset.{what}_pattern is {text!r}"
+    example = f"""quoted twice on the command line: 'dataset.{what}_pattern="_(\\d+)"'"""
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise Refused(f"{setting}: {error}; expected a regular expression, {example}") from error
+    if pattern.groups != 1:
+        raise Refused(f"{setting}; expected exactly one (group), the {what}; {example}")
+    matches = [pattern.search(path.stem) for path in paths]
+    values = [(match[1] or "").strip() if match else "" for match in matches]
+    unnamed = [path.name for path, value in zip(paths, values, strict=True) if not value]
+    if unnamed:
+        raise Refused(f"{setting}, which finds no {what} in {named(unnamed)}")
+    return values

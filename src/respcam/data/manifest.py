@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from respcam.errors import Refused
+from respcam.errors import Refused, there_are
 
 RECORDING_COLUMNS = (
     "recording_id",
@@ -18,6 +18,7 @@ RECORDING_COLUMNS = (
     "label",
     "split",
 )
+REQUIRED_COLUMNS = ("path", "patient_id", "label")  # of a user's table; the others are made or blank
 RECORDING_STRATA = ("device", "sample_rate_hz")  # columns that metrics are also reported by
 OPTIONAL_COLUMNS = ("device", "site", "age_years", "sex", "diagnosis")
 EVENT_COLUMNS = ("recording_id", "start_s", "end_s", "label")
@@ -28,46 +29,81 @@ COLUMN_RULES: Mapping[str, tuple[str, str]] = {
     "sha256": (r"([0-9a-f]{64})?", "64 lower-case hex digits, or blank where it is not known"),
     "sample_rate_hz": (r"([1-9]\d*)?", "a whole number of Hz such as 44100, or blank"),
     "n_samples": (r"(\d+)?", "a whole number of samples, or blank"),
-    "patient_id": (r"\S(.*\S)?", "the patient's identifier"),
-    "split": (r"\w+", "a part's name such as train or test"),
+    "patient_id": (r"\S(.*\S)?", "the patient's identifier, without spaces around it"),
+    "label": (r"(\S(.*\S)?)?", "a label without spaces around it, or blank where it is not known"),
+    "split": (r"\w+", "a part's name such as train or test for every recording, or no column split"),
     "age_years": (r"(\d+(\.\d+)?)?", "an age in years such as 3.5, or blank"),
     "start_s": (r"\d+(\.\d+)?", "seconds from the start of the recording, such as 1.25"),
     "end_s": (r"\d+(\.\d+)?", "seconds from the start of the recording, such as 1.25"),
 }
+WHOLE = "train"  # the part of every recording where no split is published
+#: other names of the parts that patients are chosen from; under them a part would be taken for a test part
+PART_NAMES = {
+    **dict.fromkeys(("train", "training", "tr"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "dev", "development"), "validation"),
+}
+DELIMITERS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
-def read_recordings(path: Path, labels: Collection[str] | None = None) -> pd.DataFrame:
+def read_recordings(path: Path, labels: Collection[str] | None = None, root: Path | None = None) -> pd.DataFrame:
     """Read and check a table of recordings.
 
     Parameters
     ----------
     path : Path
-        CSV (UTF-8) with at least `RECORDING_COLUMNS`; a blank cell means that the value is unknown.
+        CSV (UTF-8) with at least `REQUIRED_COLUMNS`, rows and columns in any order; a blank cell means that the
+        value is unknown.
     labels : collection of str, optional
         The closed set that every label that is not blank must belong to.
+    root : Path, optional
+        Folder that paths are relative to; an absolute path must lie under it.
 
     Returns
     -------
     DataFrame
-        One row per recording, all columns text, blank where unknown.
+        One row per recording, sorted by ``recording_id``, all columns text, blank where unknown. Where the file
+        has no ``recording_id``, it is made from the path; where it has no ``split``, all recordings are in train.
 
     Raises
     ------
     Refused
-        If the file is absent, or a rule is broken: the first row that breaks it, the value and what is expected.
+        If the file cannot be read, or a rule is broken: the first row that breaks it, the value and what is
+        expected.
 
     Examples
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "recordings.csv"
-    >>> row = {"recording_id": "ann_1", "path": "ann/1.wav", "patient_id": "ann", "label": "wheeze", "split": "train"}
-    >>> pd.DataFrame([row], columns=RECORDING_COLUMNS).to_csv(path, index=False)
-    >>> read_recordings(path, ["normal", "wheeze"]).loc[0, ["patient_id", "label"]].tolist()
-    ['ann', 'wheeze']
+    >>> pd.DataFrame([{"path": "ann/1.wav", "patient_id": "ann", "label": "wheeze"}]).to_csv(path, index=False)
+    >>> read_recordings(path, ["normal", "wheeze"]).loc[0, ["recording_id", "label", "split"]].tolist()
+    ['ann_1', 'wheeze', 'train']
     """
-    table = _read(path)
+    table = _read(path, REQUIRED_COLUMNS)
+    check_columns(table, REQUIRED_COLUMNS, path.name)
+    table = _completed(table, path.name, root)
     check_recordings(table, path.name, labels)
-    return table
+    return table.sort_values("recording_id").reset_index(drop=True)
+
+
+def _completed(table: pd.DataFrame, source: str, root: Path | None) -> pd.DataFrame:
+    """Make the columns that a user's table may lack, and absolute paths relative."""
+    table = table.assign(path=[_relative(path, root) for path in table["path"]])
+    if "recording_id" not in table:
+        table["recording_id"] = [safe_id(str(PurePosixPath(path).with_suffix(""))) for path in table["path"]]
+        repeated = table["recording_id"].duplicated()
+        if repeated.any():
+            _fail(table, source, "path", repeated, "paths that differ in letters or digits, or a column recording_id")
+    if "split" not in table or (table["split"] == "").all():
+        table["split"] = WHOLE
+    return table.assign(**{column: "" for column in RECORDING_COLUMNS if column not in table})
+
+
+def _relative(path: str, root: Path | None) -> str:
+    if root is not None and Path(path).is_absolute():
+        for base in (root.absolute(), root.resolve()):
+            if Path(path).is_relative_to(base):
+                return Path(path).relative_to(base).as_posix()
+    return path
 
 
 def read_events(path: Path, recordings: pd.DataFrame, labels: Collection[str] | None = None) -> pd.DataFrame:
@@ -101,22 +137,39 @@ def read_events(path: Path, recordings: pd.DataFrame, labels: Collection[str] | 
     >>> float(read_events(path, pd.DataFrame({"recording_id": ["ann_1"]})).loc[0, "end_s"])
     1.25
     """
-    table = _read(path)
+    table = _read(path, EVENT_COLUMNS)
     check_events(table, recordings, path.name, labels)
     return table.astype({"start_s": float, "end_s": float})
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if not path.is_file():
-        raise Refused(f"{path}: no such manifest; name a CSV file or build one with respcam manifest")
-    return pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+        raise Refused(f"{path}: no such manifest; name a CSV file or build one with respcam manifest make")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise Refused(
+            f"{path.name} line {line}: byte 0x{error.object[error.start]:02x} is not UTF-8; save it as CSV UTF-8"
+        ) from error
+    except pd.errors.EmptyDataError as error:
+        raise Refused(f"{path.name}: is empty; expected the columns {', '.join(columns)}") from error
+    except pd.errors.ParserError as error:
+        raise Refused(f"{path.name}: is not a table separated by commas: {' '.join(str(error).split())}") from error
+    if len(table.columns) == 1:
+        header = str(table.columns[0])
+        for delimiter, name in DELIMITERS.items():
+            if delimiter in header:
+                raise Refused(f"{path.name}: its columns are separated by {name}; expected commas")
+    return table
 
 
 def check_recordings(table: pd.DataFrame, source: str, labels: Collection[str] | None = None) -> None:
     """Check that a table of recordings keeps its rules.
 
-    Rules: the columns of `RECORDING_COLUMNS`; values as `COLUMN_RULES` say; unique ids and paths,
-    sorted by id; relative paths that stay inside the root; labels from the closed set.
+    Rules: the columns of `RECORDING_COLUMNS`; values as `COLUMN_RULES` say; unique ids and paths;
+    relative paths that stay inside the root; labels from the closed set; parts that are called train, validation,
+    or as no other word for these.
 
     Parameters
     ----------
@@ -138,19 +191,17 @@ def check_recordings(table: pd.DataFrame, source: str, labels: Collection[str] |
         ...
     respcam.errors.Refused: mine.csv: no column path, sha256, ...
     """
-    _check_columns(table, RECORDING_COLUMNS, source)
+    check_columns(table, RECORDING_COLUMNS, source)
     _check_values(table, source)
+    _check_parts(table, source)
     _check_labels(table, source, labels, blank_allowed=True)
     for column in ("recording_id", "path"):
         repeated = table[column].duplicated()
         if repeated.any():
             _fail(table, source, column, repeated, "each value once")
-    if not table["recording_id"].is_monotonic_increasing:
-        unsorted = table["recording_id"] < table["recording_id"].shift(fill_value="")
-        _fail(table, source, "recording_id", unsorted, "rows sorted by recording_id")
     outside = ~table["path"].map(_stays_inside)
     if outside.any():
-        _fail(table, source, "path", outside, "a relative path with '/' that stays inside the root")
+        _fail(table, source, "path", outside, "a path with '/' that lies under dataset.root")
 
 
 def _stays_inside(path: str) -> bool:
@@ -190,7 +241,7 @@ def check_events(
         ...
     respcam.errors.Refused: mine_events.csv row 2: end_s is '1.25'; expected a time after start_s
     """
-    _check_columns(table, EVENT_COLUMNS, source)
+    check_columns(table, EVENT_COLUMNS, source)
     _check_values(table, source)
     _check_labels(table, source, labels, blank_allowed=False)
     unknown = ~table["recording_id"].isin(recordings["recording_id"])
@@ -201,12 +252,21 @@ def check_events(
         _fail(table, source, "end_s", reversed_, "a time after start_s")
 
 
-def _check_columns(table: pd.DataFrame, columns: tuple[str, ...], source: str) -> None:
+def check_columns(table: pd.DataFrame, columns: tuple[str, ...], source: str) -> None:
+    """Refuse a table without rows, or that lacks a column, with the column that comes nearest."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        raise Refused(f"{source}: no column {', '.join(missing)}; expected {', '.join(columns)}")
+        there = there_are(map(str, table.columns), missing[0])
+        raise Refused(f"{source}: no column {', '.join(missing)}; {there}")
     if table.empty:
         raise Refused(f"{source}: has no rows")
+
+
+def _check_parts(table: pd.DataFrame, source: str) -> None:
+    for name, meant in PART_NAMES.items():
+        wrong = (table["split"].str.lower() == name) & (table["split"] != meant)
+        if wrong.any():
+            _fail(table, source, "split", wrong, f"{meant!r}; any other name is that of a test part")
 
 
 def _check_values(table: pd.DataFrame, source: str) -> None:

@@ -1,7 +1,7 @@
 """Patient-disjoint splits: train, validation and test parts that share no patient."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -98,6 +98,29 @@ def test_parts(parts: Iterable[str]) -> list[str]:
 
 
 test_parts.__test__ = False  # type: ignore[attr-defined]  # no test of pytest's
+
+
+def settled(settings: SplitSettings, recordings: pd.DataFrame) -> SplitSettings:
+    """Hold patients out where the official split is asked for and none is published.
+
+    Parameters
+    ----------
+    settings : SplitSettings
+    recordings : DataFrame
+        ``split``: the manifest's parts.
+
+    Returns
+    -------
+    SplitSettings
+        The same, or patient_holdout where all recordings are in train.
+
+    Examples
+    --------
+    >>> settled(SplitSettings("official"), pd.DataFrame({"split": ["train", "train"]})).name
+    'patient_holdout'
+    """
+    is_published = set(recordings["split"]) != {TRAIN}
+    return settings if is_published or settings.name != "official" else replace(settings, name="patient_holdout")
 
 
 def divide(

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from respcam.data.manifest import named
-from respcam.errors import Refused
+from respcam.errors import Refused, there_are
 
 UNITS = ("recording", "event")
 SCORES = ("icbhi", "sprsound")
@@ -86,33 +86,21 @@ def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) 
     Raises
     ------
     Refused
-        If a label belongs to no class, or the task needs events and there are none.
+        If a label belongs to no class, a class has no unit or one patient alone, the settings name a label or
+        class that is not there, or the task needs events and there are none.
 
     Examples
     --------
-    >>> row = {"recording_id": "ann_1", "patient_id": "ann", "split": "train", "label": "wheeze"}
+    >>> patients, labels = ["ann", "bob", "cy", "di"], ["wheeze", "normal", "crackle", "normal"]
+    >>> recordings = pd.DataFrame({"recording_id": patients, "patient_id": patients, "label": labels, "split": ""})
     >>> task = Task("adventitious", classes={"normal": ["normal"], "adventitious": ["wheeze", "crackle"]})
-    >>> units, class_names = units_of(task, pd.DataFrame([row]), None)
+    >>> units, class_names = units_of(task, recordings, None)
     >>> class_names[units.loc[0, "target"]]
     'adventitious'
     """
-    if task.unit == "recording":
-        if task.column not in recordings:
-            raise Refused(f"task {task.name}: the manifest has no column {task.column!r}")
-        units = recordings.assign(
-            unit_id=recordings["recording_id"], start_s=np.nan, end_s=np.nan, label=recordings[task.column]
-        )
-    else:
-        if events is None:
-            raise Refused(
-                f"task {task.name} is about events, and this data set has none; set dataset.events to a CSV of "
-                "events (respcam manifest builds one)"
-            )
-        units = events.merge(recordings.drop(columns="label"), on="recording_id", validate="many_to_one")
-        units = units.sort_values(["recording_id", "start_s", "end_s"], kind="stable")
-        number = units.groupby("recording_id").cumcount()
-        units["unit_id"] = units["recording_id"] + "#" + number.astype(str)
-    units = units[(units["label"] != "") & ~units["label"].isin(task.drop)]
+    units = _labelled(task, recordings, events)
+    _check_labels(task, sorted(set(units["label"])))
+    units = units[~units["label"].isin(task.drop)]
     classes = task.classes or {label: [label] for label in sorted(set(units["label"]))}
     index_of = {label: index for index, labels in enumerate(classes.values()) for label in labels}
     unknown = sorted(set(units["label"]) - set(index_of))
@@ -122,4 +110,71 @@ def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) 
         )
     columns = ["unit_id", "recording_id", "patient_id", "split", "start_s", "end_s", "label"]
     table = units[columns].reset_index(drop=True)
-    return table.assign(target=table["label"].map(index_of).astype(int)), list(classes)
+    table["target"] = table["label"].map(index_of).astype(int)
+    _check_classes(task, table, list(classes))
+    return table, list(classes)
+
+
+def _labelled(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) -> pd.DataFrame:
+    """Units that have a label, of a class or not."""
+    if task.unit == "recording":
+        if task.column not in recordings:
+            there = there_are(map(str, recordings.columns), task.column)
+            raise Refused(f"task {task.name}: the manifest has no column {task.column!r}; {there}")
+        units = recordings.assign(
+            unit_id=recordings["recording_id"], start_s=np.nan, end_s=np.nan, label=recordings[task.column]
+        )
+    else:
+        if events is None:
+            raise Refused(
+                f"task {task.name} is about events, and this data set has none; set dataset.events to a CSV of "
+                "events (respcam manifest make builds one)"
+            )
+        units = events.merge(recordings.drop(columns="label"), on="recording_id", validate="many_to_one")
+        units = units.sort_values(["recording_id", "start_s", "end_s"], kind="stable")
+        number = units.groupby("recording_id").cumcount()
+        units["unit_id"] = units["recording_id"] + "#" + number.astype(str)
+    units = units[units["label"] != ""]
+    if units.empty:
+        raise Refused(f"task {task.name}: no {task.unit} has a label in the column {task.column}")
+    return units
+
+
+def _check_labels(task: Task, labels: list[str]) -> None:
+    """Refuse settings that name what no unit has, where every label is a class."""
+    if task.classes is not None:
+        return
+    absent = [label for label in task.drop if label not in labels]
+    if absent:
+        raise Refused(f"task.drop has {absent[0]!r}, which is no label; {there_are(labels, absent[0])}")
+    kept = [label for label in labels if label not in task.drop]
+    if task.normal is not None and task.normal not in kept:
+        raise Refused(f"task.normal is {task.normal!r}, which is no class; {there_are(kept, task.normal)}")
+    spellings: dict[str, str] = {}
+    for label in kept:
+        before = spellings.setdefault(label.casefold(), label)
+        if before != label:
+            raise Refused(
+                f"task {task.name}: labels {before!r} and {label!r} differ in case alone; mend the labels, or merge "
+                f"them: 'task.classes={{{before.casefold()}:[{before},{label}],...}}'"
+            )
+
+
+def _check_classes(task: Task, units: pd.DataFrame, class_names: list[str]) -> None:
+    """Refuse a task that nothing can be learnt from."""
+    counts = np.bincount(units["target"], minlength=len(class_names))
+    bare = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
+    if bare:
+        raise Refused(
+            f"task {task.name}: no {task.unit} is of class {named(bare)}; set task.classes to what there is"
+        )
+    if len(class_names) < 2:
+        raise Refused(
+            f"task {task.name}: every {task.unit} is of class {class_names[0]}; expected at least 2 classes"
+        )
+    for target, patients in units.groupby("target")["patient_id"].unique().items():
+        if len(patients) == 1:
+            raise Refused(
+                f"task {task.name}: class {class_names[target]} has one patient alone ({patients[0]}), who cannot be "
+                "in train and test; add patients, merge it with another class (task.classes), or drop it (task.drop)"
+            )

@@ -1,6 +1,6 @@
 """Units of a task: recordings or events with frames, their class and their part."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from respcam.data.labels import Labels
 from respcam.data.manifest import named
 from respcam.data.patches import PatchSettings, patch_starts
-from respcam.data.splits import SplitSettings, divide, permuted, test_parts
+from respcam.data.splits import TRAIN, UNUSED, VALIDATION, Division, SplitSettings, divide, permuted, test_parts
 from respcam.data.tasks import Task, units_of
 from respcam.errors import Refused
 
@@ -98,11 +98,74 @@ def prepare_units(rules: UnitRules, labels: Labels, span_of: SpanOf) -> Prepared
             "see rejected.csv of the resample stage, or the task's labels"
         )
     division = divide(usable, rules.split, labels.content, labels.same_patient_parts)
+    _check_train(usable, division, class_names)
     remarks = [*division.remarks, *_left_out(task, units, has_patch, labels.recordings)]
     if rules.permute_labels:
         remarks.append("the labels were permuted: a control, whose metrics say nothing about any sound")
         usable = usable.assign(target=permuted(usable["target"].to_numpy(), division.part.to_numpy()))
     return PreparedUnits(usable.assign(part=division.part), class_names, division.notes, remarks)
+
+
+@dataclass(frozen=True)
+class ExpectedUnits:
+    """What units there will be, as far as tables without audio say.
+
+    Attributes
+    ----------
+    class_names : list of str
+    parts : list of str
+        Parts that have units.
+    """
+
+    class_names: list[str]
+    parts: list[str]
+
+
+def expected_units(
+    rules: UnitRules,
+    recordings: pd.DataFrame,
+    events: pd.DataFrame | None,
+    same_patient_parts: Collection[str] = (),
+) -> ExpectedUnits:
+    """Divide all labelled units, whether their audio turns out to be usable or not.
+
+    Parameters
+    ----------
+    rules : UnitRules
+    recordings, events : DataFrame
+        The tables of a data set.
+    same_patient_parts : collection of str
+        Parts published as sharing their patients with train.
+
+    Returns
+    -------
+    ExpectedUnits
+
+    Raises
+    ------
+    Refused
+        If labels, patients or parts do not allow the task or the split.
+    """
+    units, class_names = units_of(rules.task, recordings, events)
+    division = divide(units, rules.split, None, same_patient_parts)
+    _check_train(units, division, class_names)
+    return ExpectedUnits(class_names, sorted(set(division.part) - {UNUSED}))
+
+
+def _check_train(units: pd.DataFrame, division: Division, class_names: list[str]) -> None:
+    """Refuse a division that leaves a class out of train; note a part that a class is missing from."""
+    for part in (TRAIN, VALIDATION, *division.test_parts):
+        counts = np.bincount(units["target"][division.part == part], minlength=len(class_names))
+        bare = [name for name, count in zip(class_names, counts, strict=True) if count == 0]
+        if bare and part == TRAIN:
+            raise Refused(
+                f"train: no usable recording of class {named(bare)} in train; choose another split or split.seed, "
+                "merge classes (task.classes), or see rejected.csv of the resample stage"
+            )
+        if bare:
+            division.remarks.append(
+                f"{part} has no recording of class {named(bare)}: some of its metrics are undefined"
+            )
 
 
 def _left_out(task: Task, units: pd.DataFrame, has_patch: np.ndarray, recordings: pd.DataFrame) -> list[str]:

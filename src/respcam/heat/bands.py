@@ -1,6 +1,7 @@
 """Mel bands: the selection that a model is fed, and groups of Hz for reporting."""
 
-from dataclasses import dataclass, replace
+import re
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -27,6 +28,14 @@ CHOICES = {  # and what is removed by each, for a reader
     "least_drop": "those whose occlusion costs least",
 }
 HOWS = ("crop", "mask")
+
+RESOLUTION_HZ = 160  # main lobe of a 25 ms Hann window
+#: eleven groups up to 2000 Hz, with an edge at 1500 Hz; above, sixths of an octave (preferred frequencies of ISO 266)
+STANDARD_EDGES_HZ = (
+    *(100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000),
+    *(2240, 2500, 2800, 3150, 3550, 4000, 4500, 5000, 5600, 6300, 7100, 8000),
+    *(9000, 10_000, 11_200, 12_500, 14_000, 16_000, 18_000, 20_000),
+)
 
 
 @dataclass(frozen=True)
@@ -76,15 +85,29 @@ class BandSelection:
             len(self.spread_hz) == 2 and 0 <= self.spread_hz[0] < self.spread_hz[1]
         ):
             raise Refused(f"bands.spread_hz is {self.spread_hz}; expected [low, high] in Hz with 0 <= low < high")
-        if self.keep_hz is None:
-            return
-        if not self.keep_hz:
-            raise Refused("bands.keep_hz is []; expected at least one [low, high], or null for all bands")
-        for span in self.keep_hz:
-            if np.shape(span) != (2,) or not 0 <= span[0] < span[1]:
-                raise Refused(f"bands.keep_hz has {span}; expected [low, high] in Hz with 0 <= low < high")
-        # 1500 and 1500.0 are one setting with one digest
-        object.__setattr__(self, "keep_hz", [[float(low), float(high)] for low, high in self.keep_hz])
+        if self.keep_hz is not None:
+            # 1500 and 1500.0 are one setting with one digest
+            object.__setattr__(self, "keep_hz", [_checked_span(span) for span in self.keep_hz])
+            if not self.keep_hz:
+                raise Refused("bands.keep_hz is []; expected at least one [low, high], or null for all bands")
+        self._check_name()
+
+    def _check_name(self) -> None:
+        """Refuse a name that says something else than the selection: it stands beside every result."""
+        changes = {name: getattr(self, name) for name in ("keep_hz", "removed", "spread_hz") if getattr(self, name)}
+        if self.name == "all" and changes:
+            name, value = next(iter(changes.items()))
+            raise Refused(
+                f"bands.{name} is {value} in bands=all, which feeds all bands; use bands=ranges or bands=below, or "
+                "give the arm a name: bands.name=NAME"
+            )
+        edges_hz = set(np.ravel([*(self.keep_hz or []), *([self.spread_hz] if self.spread_hz else [])]).tolist())
+        wrong = [hz for hz in re.findall(r"(\d+)hz", self.name) if float(hz) not in edges_hz]
+        if wrong:
+            raise Refused(
+                f"bands.name is {self.name}, but bands.keep_hz {self.keep_hz} has no edge at {wrong[0]} Hz; "
+                "use bands=ranges or bands=below, or give the arm a name: bands.name=NAME"
+            )
 
     @property
     def guide(self) -> Guide | None:
@@ -108,6 +131,13 @@ class BandSelection:
         return replace(front_end, f_min_hz=self.spread_hz[0], f_max_hz=self.spread_hz[1])
 
 
+def _checked_span(span: Any) -> list[float]:
+    is_pair = isinstance(span, list | tuple) and len(span) == 2 and all(isinstance(hz, int | float) for hz in span)
+    if not is_pair or not 0 <= span[0] < span[1]:
+        raise Refused(f"bands.keep_hz has {span}; expected [low, high] in Hz with 0 <= low < high: [[0,1000]]")
+    return [float(hz) for hz in span]
+
+
 @dataclass(frozen=True)
 class HzGroups:
     """Groups of neighbouring bands, in Hz, for reporting.
@@ -117,20 +147,43 @@ class HzGroups:
     Parameters
     ----------
     edges_hz : list of float
-        Rising; a band belongs to the group that its centre lies in.
+        Rising; a band belongs to the group that its centre lies in. Empty where they shall follow the range of the
+        front end (`over`).
     mark_hz : float
         The frequency whose upper side is summed up beside the groups.
     """
 
-    edges_hz: list[float]
+    edges_hz: list[float] = field(default_factory=list)
     mark_hz: float = 1500.0
 
     def __post_init__(self) -> None:
-        if len(self.edges_hz) < 2 or np.any(np.diff(self.edges_hz) < 160):
+        if len(self.edges_hz) == 1 or np.any(np.diff(self.edges_hz) < RESOLUTION_HZ):
             raise Refused(
-                f"edges_hz is {self.edges_hz}; expected rising edges at least 160 Hz apart: "
+                f"hz_groups.edges_hz is {self.edges_hz}; expected rising edges at least {RESOLUTION_HZ} Hz apart: "
                 "the 25 ms Hann window resolves no finer"
             )
+
+    def over(self, front_end: FrontEnd) -> "HzGroups":
+        """Settle the edges: as they are, or `STANDARD_EDGES_HZ` from the lowest to the highest Hz of the front end.
+
+        Examples
+        --------
+        >>> HzGroups().over(FrontEnd(f_min_hz=50, f_max_hz=1000)).names
+        ['50-275', '275-450', '450-625', '625-800', '800-1000']
+        """
+        if self.edges_hz:
+            return self
+        low, high = front_end.f_min_hz, front_end.f_max_hz
+        edges = [low]
+        for edge in STANDARD_EDGES_HZ:
+            if edge - edges[-1] >= RESOLUTION_HZ and high - edge >= RESOLUTION_HZ:
+                edges.append(edge)
+        if high - low < RESOLUTION_HZ:
+            raise Refused(
+                f"front_end.f_min_hz, f_max_hz are {low:g}, {high:g}; expected {RESOLUTION_HZ} Hz between them, "
+                "which the 25 ms Hann window resolves"
+            )
+        return replace(self, edges_hz=[*edges, high])
 
     def __len__(self) -> int:
         return len(self.edges_hz) - 1
@@ -270,12 +323,16 @@ class GroupedBands:
         Raises
         ------
         Refused
-            If no group holds a band.
+            If a fed band lies in no group: its heat would be in no sum, and it would never be occluded.
         """
-        group = group_of_band(edges_hz[is_fed, 1], groups)
-        if (group < 0).all():
+        centre_hz = edges_hz[is_fed, 1]
+        group = group_of_band(centre_hz, groups)
+        if (group < 0).any():
+            outside = centre_hz[group < 0]
             raise Refused(
-                f"hz_groups.edges_hz is {groups.edges_hz}; none of the bands that the model is fed lies in a group"
+                f"hz_groups.edges_hz is {groups.edges_hz}; {len(outside)} of the {len(centre_hz)} bands that the "
+                f"model is fed lie outside ({outside.min():.0f} to {outside.max():.0f} Hz); expected edges "
+                "around all of them, or [] to follow front_end"
             )
         return GroupedBands(groups, edges_hz, is_fed, group)
 

@@ -1,7 +1,7 @@
 """Data sets: the tables of recordings and events, and the state of every audio file that they list."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -10,19 +10,27 @@ import pandas as pd
 from tqdm import tqdm
 
 from respcam.data import manifest as rules
-from respcam.data.folder import list_folder
+from respcam.data import population
+from respcam.data.folder import PATIENT_PATTERN, list_folder
 from respcam.data.labels import Labels
 from respcam.errors import Reason, Refused
 from respcam.sound import synthetic as sounds
 from respcam.sound.wav import write_wav
 from respcam.store.artifact import digest_of, file_sha256
-from respcam.store.checksums import content_of_files
+from respcam.store.checksums import are_remembered, content_of_files
 from respcam.store.stage import Stage
 from respcam.store.tables import Table
 
 log = logging.getLogger(__name__)
 
 LAYOUTS = ("manifest", "folder", "synthetic")
+ONLY_FOR = {  # settings that one layout alone reads
+    "manifest": "manifest",
+    "events": "manifest",
+    "patient_pattern": "folder",
+    "device_pattern": "folder",
+    "synthetic": "synthetic",
+}
 FILE_COLUMNS = ["recording_id", "path", "sha256", "sample_rate_hz", "n_samples"]
 ABSENT = (Reason.MISSING.value, Reason.UNREADABLE.value)
 
@@ -48,8 +56,8 @@ class DatasetSettings:
         Parts of the published split whose patients are also in train.
     known_shared_patients : list of str
         Patients that the published split has in two parts.
-    patient_pattern : str
-        For a folder: regular expression whose group finds the patient in a file name.
+    patient_pattern, device_pattern : str
+        For a folder: regular expressions whose group finds the patient, and the device or filter, in a file name.
     synthetic : Synthetic
     """
 
@@ -63,7 +71,8 @@ class DatasetSettings:
     event_labels: list[str] | None = None
     same_patient_parts: list[str] = field(default_factory=list)
     known_shared_patients: list[str] = field(default_factory=list)
-    patient_pattern: str = "^([^_]+)"
+    patient_pattern: str = PATIENT_PATTERN
+    device_pattern: str | None = None
     synthetic: sounds.Synthetic = field(default_factory=sounds.Synthetic)
 
     def __post_init__(self) -> None:
@@ -71,6 +80,13 @@ class DatasetSettings:
             raise Refused(f"dataset.layout is {self.layout!r}; expected one of {', '.join(LAYOUTS)}")
         if self.missing not in ("error", "skip"):
             raise Refused(f"dataset.missing is {self.missing!r}; expected error or skip")
+        for name, layout in ONLY_FOR.items():
+            default = next(f for f in fields(self) if f.name == name)
+            unset = default.default_factory() if callable(default.default_factory) else default.default
+            if self.layout != layout and getattr(self, name) != unset:
+                raise Refused(
+                    f"dataset.{name} is set, which dataset={self.name} does not read; expected only with a {layout}"
+                )
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,12 +130,19 @@ class CheckedTables:
     events : DataFrame or None
     source : str
         What messages call the table of recordings.
+    same_patient_parts : list of str
+        Parts that are published as sharing their patients with train.
     """
 
     root: Path
     recordings: pd.DataFrame
     events: pd.DataFrame | None
     source: str
+    same_patient_parts: list[str] = field(default_factory=list)
+
+    def are_files_known(self, store: Path) -> bool:
+        """Whether every listed file was read before, so that to look at it again reads no audio."""
+        return are_remembered(self.root, self.recordings["path"].tolist(), store)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -167,7 +190,9 @@ class SyntheticSounds(Stage):
         return CheckedTables(self.folder, recordings, events, self.RECORDINGS.name)
 
 
-def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Dataset:
+def open_dataset(
+    settings: DatasetSettings, store: Path, workers: int, tables: CheckedTables | None = None
+) -> Dataset:
     """Read and check the tables and look at every file that they list; make synthetic sounds first.
 
     Parameters
@@ -177,6 +202,8 @@ def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Datase
         Where outputs lie; keeps the checksums of files that have not changed since.
     workers : int
         Threads that read files.
+    tables : CheckedTables, optional
+        Where they were read before.
 
     Returns
     -------
@@ -188,7 +215,7 @@ def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Datase
         If a table breaks a rule or a setting is missing, or recordings are absent and ``settings.missing`` is
         error; they are counted and named.
     """
-    tables = read_tables(settings, store)
+    tables = tables or read_tables(settings, store)
     files = look_at_files(tables, store, workers)
     absent = files.table.loc[files.table["content"] == Reason.MISSING.value, "recording_id"].tolist()
     if absent and settings.missing == "error":
@@ -200,12 +227,14 @@ def open_dataset(settings: DatasetSettings, store: Path, workers: int) -> Datase
     if absent:
         log.warning("dataset: %d of %d recordings are missing and skipped", len(absent), len(tables.recordings))
     content = files.table.set_index("recording_id")["content"]
-    labels = Labels(tables.recordings, tables.events, settings.same_patient_parts, content[~content.isin(ABSENT)])
+    labels = Labels(tables.recordings, tables.events, tables.same_patient_parts, content[~content.isin(ABSENT)])
     return Dataset(settings.name, files, labels)
 
 
 def read_tables(settings: DatasetSettings, store: Path) -> CheckedTables:
     """Read and check a data set's tables, without a look at its audio; make synthetic sounds first.
+
+    What a user's tables hold is logged: patients, labels, devices, and what is suspicious about them.
 
     Raises
     ------
@@ -218,10 +247,18 @@ def read_tables(settings: DatasetSettings, store: Path) -> CheckedTables:
         tables = synthetic.tables()
     else:
         tables = _user_tables(settings)
+        _announce(settings, tables.recordings)
     rules.check_patients_apart(
         tables.recordings, tables.source, settings.same_patient_parts, settings.known_shared_patients
     )
-    return tables
+    return replace(tables, same_patient_parts=settings.same_patient_parts)
+
+
+def _announce(settings: DatasetSettings, recordings: pd.DataFrame) -> None:
+    for line in population.description(recordings):
+        log.info("dataset: %s", line)
+    for caution in population.cautions(recordings, is_by_pattern=settings.layout == "folder"):
+        log.warning("dataset: %s", caution)
 
 
 def validate(settings: DatasetSettings, store: Path, workers: int) -> list[str]:
@@ -255,12 +292,12 @@ def _user_tables(settings: DatasetSettings) -> CheckedTables:
     if not settings.root.is_dir():
         raise Refused(f"dataset.root is {settings.root}, which is not a folder")
     if settings.layout == "folder":
-        recordings = list_folder(settings.root, settings.patient_pattern).recordings
+        recordings = list_folder(settings.root, settings.patient_pattern, settings.device_pattern).recordings
         rules.check_recordings(recordings, str(settings.root), settings.labels)
         return CheckedTables(settings.root, recordings, None, str(settings.root))
     if settings.manifest is None:
         raise Refused("dataset.manifest is not set; name a CSV of recordings: dataset.manifest=FILE")
-    recordings = rules.read_recordings(settings.manifest, settings.labels)
+    recordings = rules.read_recordings(settings.manifest, settings.labels, settings.root)
     events = None
     if settings.events is not None:
         events = rules.read_events(settings.events, recordings, settings.event_labels)

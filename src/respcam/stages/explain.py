@@ -13,12 +13,13 @@ from tqdm import tqdm
 
 from respcam.data import run_folder
 from respcam.data.patches import PatchSettings, patch_table
-from respcam.errors import Refused
+from respcam.errors import Refused, there_are
 from respcam.heat import cam
 from respcam.heat.cam import Choice
 from respcam.network.inputs import Units, patch_batches
+from respcam.network.model import blocks_of
 from respcam.network.trained import TrainedModel
-from respcam.stages.train import Train
+from respcam.stages.train import Train, parts_named
 from respcam.store.artifact import incidental
 from respcam.store.stage import Stage
 from respcam.store.tables import Document, Table
@@ -95,6 +96,20 @@ class Explain(Stage):
     train: Train
     explain: ExplainSettings
 
+    def check(self) -> None:
+        """Refuse a part, a class or layers that this training will not have.
+
+        Raises
+        ------
+        Refused
+        """
+        expected = self.train.expected
+        parts_named(self.explain.parts, expected.parts)
+        self._target(np.zeros(0, dtype=np.int64), expected.class_names)
+        network, patches = self.train.trial
+        layers = self.explain.layers or blocks_of(network)
+        cam.heat_maps(network, patches, layers, ["grad_cam"], target=0)
+
     def write(self, folder: Path) -> None:
         """Write maps, their sums over time, the index of patches and the method.
 
@@ -134,7 +149,7 @@ class Explain(Stage):
         if target == "predicted":
             return None
         if target not in class_names:
-            raise Refused(f"explain.target is {target!r}; expected true, predicted or {', '.join(class_names)}")
+            raise Refused(f"explain.target is {target!r}; {there_are(['true', 'predicted', *class_names], target)}")
         return np.full_like(true_class, class_names.index(target))
 
     def index(self) -> pd.DataFrame:

@@ -9,8 +9,9 @@ import pandas as pd
 
 from respcam.data import run_folder
 from respcam.heat.band_heat import heat_table
-from respcam.heat.bands import HzGroups
+from respcam.heat.bands import GroupedBands, HzGroups, fed_bands
 from respcam.metrics import BootstrapSettings
+from respcam.sound.front_end import band_edges_hz
 from respcam.stages.explain import Explain
 from respcam.store.stage import Stage
 
@@ -32,6 +33,18 @@ class Profile(Stage):
     explain: Explain
     hz_groups: HzGroups
     bootstrap: BootstrapSettings
+
+    def check(self) -> None:
+        """Refuse groups of Hz that leave a band out.
+
+        Raises
+        ------
+        Refused
+        """
+        train = self.explain.train
+        edges_hz, bands = band_edges_hz(train.features.front_end), train.recipe.bands
+        is_fed = np.ones(len(edges_hz), dtype=bool) if bands.guide else fed_bands(edges_hz, bands)
+        GroupedBands.of(edges_hz, is_fed, self.hz_groups)
 
     def write(self, folder: Path) -> None:
         """Write ``band_heat.csv`` and ``heat_summary.json``."""

@@ -5,14 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from respcam.data.splits import VALIDATION
+from respcam.data.splits import VALIDATION, settled
+from respcam.data.units import expected_units
 from respcam.errors import Refused
 from respcam.evidence.examination import TrustSettings
 from respcam.heat.bands import BandSelection, Guide, HzGroups
 from respcam.sound.audio import AudioSettings
 from respcam.sound.front_end import FrontEnd
 from respcam.stages.choose import Choose
-from respcam.stages.dataset import Dataset, DatasetSettings, open_dataset
+from respcam.stages.dataset import CheckedTables, Dataset, DatasetSettings, open_dataset, read_tables
 from respcam.stages.explain import Explain, ExplainSettings
 from respcam.stages.features import Features
 from respcam.stages.profile import Profile
@@ -97,7 +98,12 @@ class Run:
         Refused
             If the data set's tables break a rule or recordings are missing.
         """
-        dataset = open_dataset(settings.dataset, settings.store, settings.workers)
+        tables = read_tables(settings.dataset, settings.store)
+        settings = _settled(settings, tables)
+        if settings.until not in DIVIDED and not tables.are_files_known(settings.store):
+            recipe = settings.recipe  # before any audio is read
+            expected_units(recipe.unit_rules, tables.recordings, tables.events, tables.same_patient_parts)
+        dataset = open_dataset(settings.dataset, settings.store, settings.workers, tables)
         base = _train_on_all_bands(settings, dataset)
         train = base.with_bands(settings.recipe.bands, _choice_of_bands(settings, dataset, base))
         explain = Explain(store=settings.store, train=train, explain=settings.explain)
@@ -134,14 +140,27 @@ class Run:
         until = until or self.until
         last = self.stages[until]
         stages = list(self.stages.values())[: list(self.stages).index(until) + 1]
-        todo = {missing.digest: missing.name for stage in stages for missing in stage.missing()}
+        todo = {missing.digest: missing for stage in stages for missing in stage.missing()}
         if todo:
-            log.info("to do: %s", ", ".join(todo.values()))
+            log.info("to do: %s", ", ".join(stage.name for stage in todo.values()))
+            for stage in todo.values():
+                stage.check()
             for stage in stages:
                 stage.make()
         else:
             log.info("all %d stages were done before; nothing recomputed", len(stages))
         return last.page if isinstance(last, Report) else last.artifact.folder
+
+
+def _settled(settings: RunSettings, tables: CheckedTables) -> RunSettings:
+    """Settle what follows from the data and from other settings: the split, and the groups of Hz."""
+    recipe = settings.recipe
+    split = settled(recipe.split, tables.recordings)
+    if split != recipe.split:
+        log.warning("split: %s publishes none; patients are held out (split=%s)", tables.source, split.name)
+    return replace(
+        settings, recipe=replace(recipe, split=split), hz_groups=settings.hz_groups.over(settings.front_end)
+    )
 
 
 def _train_on_all_bands(settings: RunSettings, dataset: Dataset) -> Train:

@@ -1,31 +1,35 @@
 """Training: frames and labels to a trained model, its predictions and its metrics."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import torch
+from torch import nn
 
 from respcam import metrics
 from respcam.data import run_folder
 from respcam.data.labels import Labels
-from respcam.data.manifest import RECORDING_STRATA, named
+from respcam.data.manifest import RECORDING_STRATA
 from respcam.data.patches import PatchSettings
 from respcam.data.splits import TRAIN, UNUSED, VALIDATION, SplitSettings, test_parts
 from respcam.data.tasks import Task
-from respcam.data.units import PreparedUnits, UnitRules, prepare_units
-from respcam.errors import Refused
+from respcam.data.units import ExpectedUnits, PreparedUnits, UnitRules, expected_units, prepare_units
+from respcam.errors import Refused, there_are
 from respcam.heat.bands import BandSelection, GroupedBands, HzGroups, fed_bands, kept_bands
 from respcam.metrics import BootstrapSettings
 from respcam.network import training
 from respcam.network.inputs import Scaler, Units
 from respcam.network.machine import make_fabric
-from respcam.network.model import ModelSettings, build, custom_source_sha256
+from respcam.network.model import ModelSettings, build, check_network, custom_source_sha256
 from respcam.network.trained import TrainedModel
 from respcam.network.training import Training
+from respcam.sound.front_end import band_edges_hz
 from respcam.stages.features import Features
 from respcam.store.artifact import incidental
 from respcam.store.stage import Stage
@@ -51,6 +55,11 @@ class Recipe:
     training: Training
     bootstrap: BootstrapSettings
     permute_labels: bool = False
+
+    @property
+    def unit_rules(self) -> UnitRules:
+        """What becomes a unit, of which class, and in which part."""
+        return UnitRules(self.task, self.split, self.patches, self.permute_labels)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -114,6 +123,38 @@ class Train(Stage):
         recipe = replace(self.recipe, split=replace(self.recipe.split, fold=0))
         return replace(self, recipe=recipe, seed=0).digest
 
+    def check(self) -> None:
+        """Refuse labels, patients or parts that do not allow the task, and a network or device that does not work.
+
+        Raises
+        ------
+        Refused
+        """
+        make_fabric(self.device, self.recipe.training.precision, self.recipe.training.threads)
+        check_network(*self.trial, len(self.expected.class_names))
+
+    @cached_property
+    def expected(self) -> ExpectedUnits:
+        """What units there will be, as far as the tables say.
+
+        Raises
+        ------
+        Refused
+            If they do not allow the task or the split.
+        """
+        labels = self.labels
+        return expected_units(self.recipe.unit_rules, labels.recordings, labels.events, labels.same_patient_parts)
+
+    @cached_property
+    def trial(self) -> tuple[nn.Module, torch.Tensor]:
+        """An untrained network, and two blank patches as it will be fed: float32 [shape=(2, 1, band, frame)]."""
+        recipe = self.recipe
+        bands = recipe.bands if recipe.bands.guide is None else replace(recipe.bands, choose="ranges")
+        n_bands = int(fed_bands(band_edges_hz(self.features.front_end), bands).sum())
+        with torch.random.fork_rng(devices=[]):
+            network = build(recipe.model, len(self.expected.class_names))
+        return network, torch.zeros(2, 1, n_bands, recipe.patches.length_frames)
+
     def write(self, folder: Path) -> None:
         """Train, choose the epoch on validation patients, then touch the test parts once.
 
@@ -128,7 +169,6 @@ class Train(Stage):
         prepared = self.prepare()
         run_folder.UNITS.write(prepared.units, folder)
         _announce(prepared, self.recipe.task.unit)
-        _check_classes(prepared)
         model, history = self._fit(prepared, folder / CHECKPOINT)
         predictions, evaluation = self._evaluate(model, prepared)
         frames = self.features.frames()
@@ -147,9 +187,7 @@ class Train(Stage):
         Refused
             If no unit is usable, or the units cannot be divided.
         """
-        recipe = self.recipe
-        rules = UnitRules(recipe.task, recipe.split, recipe.patches, recipe.permute_labels)
-        return prepare_units(rules, self.labels, self.features.frames().span)
+        return prepare_units(self.recipe.unit_rules, self.labels, self.features.frames().span)
 
     def _fit(self, prepared: PreparedUnits, checkpoint: Path) -> tuple[TrainedModel, pd.DataFrame]:
         recipe, n_classes = self.recipe, len(prepared.class_names)
@@ -216,14 +254,7 @@ class Train(Stage):
         units = run_folder.UNITS.read(self.folder)
         if parts is None:
             return units
-        names, wanted = set(units["part"]), set(parts)
-        tested = test_parts(names)
-        if "test" in wanted and "test" not in tested:
-            wanted = wanted - {"test"} | set(tested)
-        chosen = units[units["part"].isin(wanted)]
-        if chosen.empty:
-            raise Refused(f"explain.parts is {list(parts)}; the split has {', '.join(sorted(names))}")
-        return chosen.reset_index(drop=True)
+        return units[units["part"].isin(parts_named(parts, set(units["part"])))].reset_index(drop=True)
 
     def model(self, precision: str = "32-true") -> TrainedModel:
         """The trained model, on the device.
@@ -260,14 +291,26 @@ class Train(Stage):
         return run_folder.REMARKS.read(self.folder)
 
 
-def _check_classes(prepared: PreparedUnits) -> None:
-    counts = np.bincount(prepared.of(TRAIN)["target"], minlength=len(prepared.class_names))
-    bare = [name for name, count in zip(prepared.class_names, counts, strict=True) if count == 0]
-    if bare:
-        raise Refused(
-            f"train: no usable recording of class {named(bare)} in train; "
-            "see rejected.csv of the resample stage, or choose another task or split"
-        )
+def parts_named(wanted: Sequence[str], parts: Collection[str]) -> set[str]:
+    """Resolve names of parts; ``test`` stands for every test part.
+
+    Raises
+    ------
+    Refused
+        If the split does not have one of them.
+
+    Examples
+    --------
+    >>> sorted(parts_named(["test"], ["train", "validation", "inter", "intra"]))
+    ['inter', 'intra']
+    """
+    tested, names = test_parts(parts), set(wanted)
+    if "test" in names and "test" not in tested:
+        names = names - {"test"} | set(tested)
+    absent = sorted(names - set(parts))
+    if absent:
+        raise Refused(f"explain.parts is {list(wanted)}; {there_are(sorted(set(parts) - {UNUSED}), absent[0])}")
+    return names
 
 
 def _announce(prepared: PreparedUnits, unit: str) -> None:

@@ -13,6 +13,16 @@ from respcam.store.artifact import digest_of, file_sha256, write_atomically
 from respcam.store.processes import number_of
 
 
+def are_remembered(root: Path, paths: Sequence[str], store: Path) -> bool:
+    """Whether every file that is there has been read before and not changed since.
+
+    Parameters are those of `content_of_files`.
+    """
+    memory = _memory(root, store)
+    remembered = json.loads(memory.read_text()) if memory.is_file() else {}
+    return all(_stamp(root / path) in (None, remembered.get(path, [[]])[0]) for path in paths)
+
+
 def content_of_files(root: Path, paths: Sequence[str], store: Path, workers: int) -> list[str]:
     """Find the SHA-256 of every file.
 
@@ -31,7 +41,7 @@ def content_of_files(root: Path, paths: Sequence[str], store: Path, workers: int
     list of str
         64 hex digits, or missing, or unreadable (`respcam.errors.Reason`).
     """
-    memory = store / "checksums" / f"{digest_of(str(root.resolve()))[:16]}.json"
+    memory = _memory(root, store)
     memory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(memory.with_suffix(".lock")):  # jobs that start together read the files once
         remembered = json.loads(memory.read_text()) if memory.is_file() else {}
@@ -45,6 +55,19 @@ def content_of_files(root: Path, paths: Sequence[str], store: Path, workers: int
         readable = {path: file_state for path, file_state in zip(paths, states, strict=True) if file_state[0]}
         write_atomically(memory, json.dumps({**remembered, **readable}))
     return [content for _, content in states]
+
+
+def _memory(root: Path, store: Path) -> Path:
+    return store / "checksums" / f"{digest_of(str(root.resolve()))[:16]}.json"
+
+
+def _stamp(path: Path) -> list[int] | None:
+    """Size and time of change of a file; None where it is not there or cannot be looked at."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return [stat.st_size, stat.st_mtime_ns]
 
 
 def _state(path: Path, before: tuple[list[int], str] | None) -> tuple[list[int], str]:

@@ -45,6 +45,14 @@ class Stage:
         """Compute the output and write it into a folder that is there."""
         raise NotImplementedError
 
+    def check(self) -> None:
+        """Refuse what settings and tables alone show to be wrong, before anything is computed.
+
+        Raises
+        ------
+        Refused
+        """
+
     def make(self) -> Path:
         """Make what is missing below, then this; nothing where it is finished.
 
@@ -113,7 +121,7 @@ class Stage:
         if not self.is_finished:
             raise Refused(
                 f"{self.name}: no output for these settings under {self.artifact.folder.parent}; "
-                f"run respcam run until={self.made_until or self.name} with the same overrides first"
+                f"start respcam run until={self.made_until or self.name} with the same overrides first"
             )
         return self.artifact.folder
 
