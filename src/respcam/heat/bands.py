@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -108,6 +108,13 @@ class BandSelection:
         return replace(front_end, f_min_hz=self.spread_hz[0], f_max_hz=self.spread_hz[1])
 
 
+DEFAULT_EDGES_HZ = [100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000]
+if TYPE_CHECKING:
+    Edges = list[float]
+else:
+    Edges = list[float] | None
+
+
 @dataclass(frozen=True)
 class HzGroups:
     """Groups of neighbouring bands, in Hz, for reporting.
@@ -116,21 +123,32 @@ class HzGroups:
 
     Parameters
     ----------
-    edges_hz : list of float
-        Rising; a band belongs to the group that its centre lies in.
+    edges_hz : list of float, optional
+        Rising; a band belongs to the group that its centre lies in. None leaves them to the front end: `over`.
     mark_hz : float
         The frequency whose upper side is summed up beside the groups.
+
+    Examples
+    --------
+    >>> HzGroups().over(FrontEnd()).names[:2]
+    ['100-275', '275-450']
     """
 
-    edges_hz: list[float]
+    edges_hz: Edges = None  # type: ignore[assignment]
     mark_hz: float = 1500.0
 
     def __post_init__(self) -> None:
+        if self.edges_hz is None:
+            return
         if len(self.edges_hz) < 2 or np.any(np.diff(self.edges_hz) < 160):
             raise Refused(
                 f"edges_hz is {self.edges_hz}; expected rising edges at least 160 Hz apart: "
                 "the 25 ms Hann window resolves no finer"
             )
+
+    def over(self, front_end: FrontEnd) -> "HzGroups":
+        """The groups for the range of a front end; these where the edges are set."""
+        return self if self.edges_hz is not None else replace(self, edges_hz=list(DEFAULT_EDGES_HZ))
 
     def __len__(self) -> int:
         return len(self.edges_hz) - 1
