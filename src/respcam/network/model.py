@@ -192,5 +192,7 @@ def blocks_of(network: nn.Module) -> list[str]:
     names = [name for name in dict.fromkeys(names) if name in dict(network.named_modules())]
     if not names:
         children = ", ".join(child for child, _ in network.named_children())
-        raise Refused(f"explain.layers is null and {type(network).__name__} names no blocks; it has {children}, ...")
+        raise Refused(
+            f"{type(network).__name__} names no blocks and no layers are set (explain.layers); it has {children}, ..."
+        )
     return names
