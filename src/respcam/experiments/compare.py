@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from respcam.data import run_folder
 from respcam.data.manifest import RECORDING_STRATA
 from respcam.data.splits import VALIDATION
 from respcam.errors import Refused
@@ -122,8 +121,7 @@ class Comparison(Stage):
         """
         runs = tuple(FinishedRun.of(folder) for folder in sorted(folders))
         for run in runs:
-            if run.provenance().get("schema") != run_folder.SCHEMA:
-                raise Refused(f"{run.folder}: made by an earlier version of respcam; run it again")
+            run.check_version()
         identities = [[run.name, run.digest()] for run in runs]
         return Comparison(store=store, identities=identities, settings=settings, runs=runs)
 
