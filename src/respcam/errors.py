@@ -9,6 +9,15 @@ class Refused(ValueError):
     """A mistake that the user can mend: one line with thing, value, limit, remedy and file.
 
     A command ends with that line and no traceback; every other error is a defect and keeps its own.
+
+    Examples
+    --------
+    >>> from respcam.sound.audio import AudioSettings
+    >>> try:
+    ...     AudioSettings(gain="loud")
+    ... except Refused as refusal:
+    ...     print(refusal)
+    audio.gain is 'loud'; expected one of none, rms, peak
     """
 
 
@@ -28,14 +37,19 @@ class Reason(StrEnum):
     TOO_LONG = "too_long"
 
 
-class Unusable(Exception):
-    """A recording that cannot be used; it is listed, and the rest goes on.
+class Unusable(Refused):
+    """A recording that cannot be used: a run lists it and goes on with the rest, everything else is refused by it.
 
     Parameters
     ----------
     reason : Reason
     detail : str
         What was found, for the reader of the list.
+
+    Examples
+    --------
+    >>> print(Unusable(Reason.SILENT, "all 16000 samples are 0"))
+    silent: all 16000 samples are 0
     """
 
     def __init__(self, reason: Reason, detail: str):

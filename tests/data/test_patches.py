@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam.data.patches import PatchSettings, cut, padded, patch_starts, patch_table, starts_in_unit
+from respcam.data.patches import PatchSettings, cut, cut_patches, padded, patch_starts, patch_table, starts_in_unit
+from respcam.errors import Refused
 from respcam.sound.front_end import FrontEnd, LogMel
 
 
@@ -69,3 +70,28 @@ def test_the_patches_of_units_are_listed_in_their_order():
     assert starts_in_unit(table[table["unit"] > 0], units).tolist() == [0, 0]
     assert table["unit_id"].tolist() == ["a_1"] * 4 + ["a_2", "b"]
     assert len(patch_table(units, PatchSettings(pad="none"))) == 5
+
+
+def test_patches_of_a_recording_follow_the_settings_and_end_with_it():
+    log_mel = np.arange(4 * 150, dtype=np.float32).reshape(4, 150)
+    patches = cut_patches(log_mel)
+    assert (patches.dtype, patches.shape) == (np.float32, (3, 4, 96))
+    for patch, start in zip(patches, (0, 48, 54), strict=True):
+        np.testing.assert_array_equal(patch, log_mel[:, start : start + 96])
+    assert len(cut_patches(log_mel, PatchSettings(length_frames=50, hop_frames=50))) == 3
+
+
+def test_a_short_recording_is_padded_by_the_rule():
+    log_mel = np.arange(4 * 60, dtype=np.float32).reshape(4, 60)
+    (repeated,) = cut_patches(log_mel)
+    np.testing.assert_array_equal(repeated, np.concatenate([log_mel, log_mel[:, :36]], axis=1))
+    (padded_patch,) = cut_patches(log_mel, PatchSettings(pad="floor"), FrontEnd(log_offset=0.5))
+    np.testing.assert_array_equal(padded_patch[:, :60], log_mel)
+    assert (padded_patch[:, 60:] == np.float32(np.log(0.5))).all()
+    assert cut_patches(log_mel, PatchSettings(pad="none")).shape == (0, 4, 96)
+
+
+@pytest.mark.parametrize("shape", [(64, 0), (64,), (2, 64, 96)])
+def test_what_is_no_log_mel_of_one_recording_is_not_cut(shape):
+    with pytest.raises(Refused, match=r"log-mel has the shape .*; expected \(band, frame\)"):
+        cut_patches(np.zeros(shape, np.float32))

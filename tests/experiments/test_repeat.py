@@ -36,7 +36,7 @@ def test_what_differs_is_named(tmp_path, run, monkeypatch):
 
 def test_another_digest_is_named(tmp_path, run):
     other = run_in(tmp_path, seed=1).folder
-    assert next(what_is_the_same(run, other)) == "digest: another: settings or inputs changed"
+    assert next(what_is_the_same(run, other)) == "digest: another: settings, inputs or versions changed"
 
 
 def test_the_files_that_must_be_equal_are_in_every_run(run):

@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam.heat.band_heat import band_shares, heat_table
+from respcam.errors import Refused
+from respcam.heat.band_heat import band_profile, band_shares, heat_table
 from respcam.heat.bands import HzGroups
 from respcam.metrics import BootstrapSettings
 from respcam.sound.front_end import FrontEnd, band_edges_hz
@@ -64,3 +65,28 @@ def test_bands_that_were_cut_away_have_no_row():
     table = heat_table(np.ones((3, 54)), np.arange(3), BANDS[:54], GROUPS, SETTINGS)
     assert set(table["scope"]) == {"band", "group"}
     assert len(table[table["scope"] == "group"]) == 8
+
+
+def test_the_profile_of_heat_is_its_table_without_intervals():
+    heat = np.random.default_rng(0).uniform(0, 1, (6, 64, 96)).astype(np.float32)
+    patients = np.repeat([0, 1, 2], 2)
+    expected = heat_table(heat.sum(axis=2, dtype=np.float64), patients, BANDS, GROUPS, BootstrapSettings())
+    pd.testing.assert_frame_equal(band_profile(heat, patients=patients), expected)
+    profile = band_profile(heat)
+    assert not {"ratio_low", "ratio_high"} & set(profile)
+    pd.testing.assert_frame_equal(profile, expected.drop(columns=["ratio_low", "ratio_high"]))
+
+
+def test_the_profile_is_over_the_range_of_the_front_end():
+    profile = band_profile(np.ones((2, 20, 9)), FrontEnd(n_bands=20, f_max_hz=900))
+    assert profile[profile["scope"] == "band"]["upper_hz"].max() == pytest.approx(900)
+    assert "above_mark" not in set(profile["scope"])
+
+
+def test_heat_of_other_bands_or_patients_is_refused():
+    with pytest.raises(
+        Refused, match=r"heat has the shape \(2, 54, 96\); expected \(patch, band, frame\) with 64 bands"
+    ):
+        band_profile(np.ones((2, 54, 96)))
+    with pytest.raises(Refused, match=r"patients has the shape \(3,\); expected one patient for each of 2 patches"):
+        band_profile(np.ones((2, 64, 96)), patients=np.arange(3))

@@ -1,5 +1,6 @@
 """A network of the user's own, from its name to training, heat and occlusion."""
 
+import importlib
 import sys
 
 import numpy as np
@@ -12,10 +13,9 @@ from respcam.errors import Refused
 from respcam.heat.cam import heat_maps
 from respcam.network.inputs import Scaler, Units
 from respcam.network.machine import make_fabric
-from respcam.network.model import ModelSettings, blocks_of, build, check_network, custom_source_sha256
+from respcam.network.model import ModelSettings, blocks_of, build, check_network, network_source
 from respcam.network.occluded import Occlusion
 from respcam.network.training import Training, TrainingData, fit, predict
-from respcam.store.artifact import file_sha256
 
 SOURCE = """
 import torch
@@ -155,5 +155,22 @@ def test_a_check_leaves_random_numbers_modes_and_statistics_as_they_are():
 
 
 def test_the_source_of_a_custom_network_has_a_digest(folder):
-    assert custom_source_sha256(ModelSettings(name="my_net:Net")) == file_sha256(folder / "my_net.py")
-    assert custom_source_sha256(ModelSettings()) is None
+    """An edit of its file, or of a file beside it that it uses, is another network."""
+
+    def source():
+        for name in ("net_with_parts", "parts_of_net"):
+            sys.modules.pop(name, None)
+        return network_source(ModelSettings(name="net_with_parts:Net"))
+
+    importlib.invalidate_caches()
+    (folder / "net_with_parts.py").write_text("from parts_of_net import size\n\nclass Net: width = size()\n")
+    (folder / "parts_of_net.py").write_text("def size(): return 1\n")
+    before = source()
+    assert source() == before
+    (folder / "parts_of_net.py").write_text("def size(): return 16\n")
+    after = source()
+    assert after != before
+    (folder / "net_with_parts.py").write_text("from parts_of_net import size\n\nclass Net: width = 2 * size()\n")
+    assert source() not in (before, after)
+    assert network_source(ModelSettings()) is None
+    assert network_source(ModelSettings("timm", "resnet18")) is not None

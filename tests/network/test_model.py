@@ -40,7 +40,9 @@ def test_the_blocks_of_band_cnn_go_up():
 
 
 def test_a_network_without_named_blocks_asks_for_layers():
-    with pytest.raises(ValueError, match=r"explain.layers is null and Sequential names no blocks; it has 0"):
+    with pytest.raises(
+        ValueError, match=r"Sequential names no blocks and no layers are set .explain.layers.; it has 0"
+    ):
         blocks_of(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1)))
 
 

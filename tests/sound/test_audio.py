@@ -4,7 +4,7 @@ import soundfile as sf
 
 from respcam.errors import Reason, Refused, Unusable
 from respcam.sound import wav
-from respcam.sound.audio import AudioSettings, resample, resample_file
+from respcam.sound.audio import AudioSettings, read_audio, resample, resample_file, rms
 from respcam.sound.usable import read_mono
 
 
@@ -96,7 +96,7 @@ def test_a_truncated_flac_is_named(write_sound, noise):
 
 @pytest.mark.parametrize("rate_hz", [4000, 8000, 10_000, 11_025, 22_050, 44_100, 48_000])
 def test_a_tone_keeps_frequency_level_and_length(tone, rate_hz):
-    out = resample(tone(700, rate_hz), rate_hz, AudioSettings())
+    out = resample(tone(700, rate_hz), rate_hz, AudioSettings(gain="none"))
     assert abs(len(out) - 16_000) <= 1
     middle = out[2000:14_000]
     spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
@@ -178,3 +178,37 @@ def test_a_recording_too_long_for_a_wav_file_is_listed(tmp_path, tone, monkeypat
 def test_settings_are_checked(change, message):
     with pytest.raises(Refused, match=message):
         AudioSettings(**change)
+
+
+@pytest.mark.parametrize("gain", ["none", "rms", "peak"])
+@pytest.mark.parametrize(("name", "rate_hz"), [("a.wav", 16_000), ("a.flac", 44_100)])
+def test_a_recording_is_read_as_the_resample_stage_writes_it(write_sound, tone, gain, name, rate_hz):
+    path = write_sound(name, np.stack([tone(300, rate_hz), tone(700, rate_hz)], axis=1), rate_hz)
+    settings = AudioSettings(gain=gain)
+    row = {**row_of(), "path": name}
+    (path.parent / "out").mkdir()
+    resample_file(row, path.parent, path.parent / "out", settings)
+    expected, _ = sf.read(path.parent / "out" / "a.wav", dtype="float32")
+    waveform = read_audio(str(path), settings)
+    assert (waveform.dtype, waveform.shape) == (np.float32, (16_000,))
+    np.testing.assert_array_equal(waveform, expected)
+
+
+def test_levels_are_those_of_a_run_unless_the_settings_say_otherwise(write_sound, tone):
+    waveform = tone(300)
+    path = write_sound("a.wav", waveform, subtype="FLOAT")
+    assert 20 * np.log10(rms(read_audio(path))) == pytest.approx(-20, abs=1e-4)
+    np.testing.assert_array_equal(read_audio(path, AudioSettings(gain="none")), waveform)
+
+
+def test_a_file_that_is_no_recording_is_refused_in_one_line_that_names_it(tmp_path, write_sound):
+    write_sound("silent.wav", np.zeros(100))
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "notes.wav").write_text("no sound at all")
+    (tmp_path / "folder.wav").mkdir()
+    names = {"silent": "silent", "empty": "empty", "notes": "not_audio", "folder": "unreadable", "absent": "missing"}
+    for name, reason in names.items():
+        path = tmp_path / f"{name}.wav"
+        with pytest.raises(Refused, match=f"^{reason}: {path}: [^\n]+$") as error:
+            read_audio(path)
+        assert error.value.reason == Reason(reason)

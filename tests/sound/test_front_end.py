@@ -3,7 +3,16 @@ import numpy as np
 import pytest
 
 from respcam.errors import Refused
-from respcam.sound.front_end import FrontEnd, LogMel, band_edges_hz, bins_per_band, mel_matrix, n_frames
+from respcam.sound.front_end import (
+    FrontEnd,
+    LogMel,
+    band_edges_hz,
+    bands_table,
+    bins_per_band,
+    log_mel,
+    mel_matrix,
+    n_frames,
+)
 
 DEFAULT, VGGISH = FrontEnd(), FrontEnd(n_fft=512)
 
@@ -83,3 +92,30 @@ def test_weak_filters_are_counted():
 def test_settings_are_checked(change, message):
     with pytest.raises(Refused, match=message):
         FrontEnd(**change)
+
+
+@pytest.mark.parametrize("settings", [DEFAULT, VGGISH, FrontEnd(n_bands=20, f_max_hz=1000)])
+def test_the_log_mel_of_a_waveform_is_that_of_the_stages_with_bands_first(noise, settings):
+    table = log_mel(noise, settings)
+    assert (table.dtype, table.shape) == (np.float32, (settings.n_bands, 98))
+    np.testing.assert_array_equal(table, LogMel(settings)(noise).T)
+    np.testing.assert_array_equal(log_mel(noise.astype(np.float64), settings), table)
+
+
+def test_a_tone_lies_in_its_band(tone):
+    bands = bands_table(DEFAULT)
+    loudest = log_mel(tone(900)).mean(axis=1).argmax()
+    assert bands.loc[loudest, "lower_hz"] < 900 < bands.loc[loudest, "upper_hz"]
+
+
+@pytest.mark.parametrize(
+    ("waveform", "words"),
+    [
+        (np.zeros((16_000, 2), np.float32), r"waveform is float32 of shape \(16000, 2\); expected one channel"),
+        (np.zeros(16_000, np.int16), "waveform is int16 .*; expected one channel of floating-point samples"),
+        (np.array([0.0, np.nan, np.inf]), "waveform has 2 NaN or infinite samples of 3; expected finite ones"),
+    ],
+)
+def test_what_is_no_mono_waveform_is_refused(waveform, words):
+    with pytest.raises(Refused, match=words):
+        log_mel(waveform)

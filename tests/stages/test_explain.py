@@ -20,6 +20,7 @@ def test_maps_sums_and_index_belong_together(stages):
     assert len(index) == len(maps) == len(per_band)
     assert explain.method() == {
         "method": "hires_cam", "layers": [f"blocks.{k}" for k in range(4)], "n_bands": 64, "n_frames": 96,
+        "hop_frames": 96,
     }  # fmt: skip
     assert set(index["part"]) == {"test"}
     assert index["is_zero"].tolist() == (maps.max(axis=(1, 2)) == 0).tolist()

@@ -10,6 +10,7 @@ from respcam.evidence.examination import TrustSettings
 from respcam.heat.bands import BandSelection
 from respcam.metrics import METRICS
 from respcam.network.model import ModelSettings
+from respcam.network.pipeline import Pipeline
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.run import Run
 from respcam.store.tables import write_table
@@ -53,6 +54,17 @@ def test_the_trained_model_repeats_its_predictions(stages):
     columns = ["p_normal", "p_adventitious"]
     expected = predictions.loc[predictions["part"] == "test", columns].to_numpy()
     np.testing.assert_allclose(probability, expected, atol=1e-5)
+
+
+def test_the_model_is_described_for_new_recordings(stages):
+    train = stages["train"]
+    content = json.loads((train.folder / "model.json").read_text())
+    assert content["class_names"] == ["normal", "adventitious"]
+    assert content["fed_bands"] == content["kept_bands"] == list(range(64))
+    pipeline = Pipeline.read(train.folder)
+    assert (pipeline.audio, pipeline.front_end) == (train.features.resample.audio, train.features.front_end)
+    assert (pipeline.patches, pipeline.model) == (train.recipe.patches, train.recipe.model)
+    assert (pipeline.pooling, pipeline.normal, pipeline.unit) == ("mean", "normal", "recording")
 
 
 def test_units_of_a_part_that_is_not_there_are_refused(stages):

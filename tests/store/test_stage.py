@@ -101,7 +101,7 @@ def test_incidental_fields_and_the_place_are_not(total, tmp_path):
 
 
 def test_reading_what_is_not_made_names_the_command(total):
-    with pytest.raises(Refused, match=r"numbers: no output .* run scripts/run\.py until=numbers"):
+    with pytest.raises(Refused, match=r"numbers: no output .* start respcam run until=numbers"):
         total.numbers.values()
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from respcam.errors import Refused
+from respcam.sound.front_end import FrontEnd
 
 PAD_RULES = ("repeat", "floor", "none")
 
@@ -28,6 +29,11 @@ class PatchSettings:
     ------
     Refused
         If a value is out of its range.
+
+    Examples
+    --------
+    >>> PatchSettings(hop_frames=96).pad
+    'repeat'
     """
 
     length_frames: int = 96
@@ -123,6 +129,46 @@ def cut(frames: np.ndarray, starts: np.ndarray, length_frames: int) -> np.ndarra
     (3, 64, 96)
     """
     return np.lib.stride_tricks.sliding_window_view(frames, length_frames, axis=0)[starts]
+
+
+def cut_patches(
+    log_mel: np.ndarray, settings: PatchSettings = PatchSettings(), front_end: FrontEnd = FrontEnd()
+) -> np.ndarray:
+    """Cut the patches of one recording, a short one padded by the rule.
+
+    Parameters
+    ----------
+    log_mel : float32 [shape=(band, frame)]
+        As of `respcam.sound.front_end.log_mel`.
+    settings : PatchSettings
+    front_end : FrontEnd
+        What made the log-mel; ``floor`` pads with its silence.
+
+    Returns
+    -------
+    float32 [shape=(patch, band, frame)]
+        No patch where the rule drops a short recording.
+
+    Raises
+    ------
+    Refused
+        If the input is not one log-mel with a frame.
+
+    Examples
+    --------
+    >>> cut_patches(np.zeros((64, 150), np.float32)).shape
+    (3, 64, 96)
+    """
+    log_mel = np.asarray(log_mel, dtype=np.float32)
+    if log_mel.ndim != 2 or not log_mel.shape[1]:
+        raise Refused(
+            f"log-mel has the shape {log_mel.shape}; expected (band, frame) with a frame at least: "
+            "a waveform as long as one window"
+        )
+    starts = patch_starts(log_mel.shape[1], settings)
+    if not len(starts):
+        return np.empty((0, len(log_mel), settings.length_frames), dtype=np.float32)
+    return cut(padded(log_mel.T, settings, front_end.floor), starts, settings.length_frames)
 
 
 def patch_table(units: pd.DataFrame, settings: PatchSettings) -> pd.DataFrame:

@@ -31,6 +31,8 @@ REMARKS = Document("remarks.json")
 SCALER = Table("scaler.csv")
 CLASSES = Document("classes.json")
 WEIGHTS = "model.safetensors"
+#: everything beside the weights that a new recording needs to be scored: `respcam.network.pipeline.Pipeline`
+MODEL = Document("model.json")
 
 #: heat per band and group of Hz, per part and class
 BAND_HEAT = Table("band_heat.csv", dict.fromkeys(("part", "target_class", "name"), str))
@@ -65,4 +67,4 @@ FIGURES = "figures"
 #: identity, versions, date: written last
 PROVENANCE = Document(PROVENANCE_NAME)
 #: raised when a run folder holds other files or columns
-SCHEMA = 3
+SCHEMA = 4

@@ -4,16 +4,16 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import combinations
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from respcam.data import run_folder
 from respcam.data.manifest import RECORDING_STRATA
 from respcam.data.splits import VALIDATION
-from respcam.errors import Refused
+from respcam.errors import Refused, there_are
 from respcam.experiments.differences import Design, Difference, Pair, conclusion, corrected, differences
 from respcam.experiments.finished import DESCRIPTION, FinishedRun
 from respcam.metrics import METRICS, BootstrapSettings
@@ -118,12 +118,21 @@ class Comparison(Stage):
         Raises
         ------
         Refused
-            If a folder is not a finished run, or was made by an earlier version.
+            If a folder is not a finished run or was made by an earlier version, no run has the base arm, or names of
+            arms and their bands do not go together.
         """
-        runs = tuple(FinishedRun.of(folder) for folder in sorted(folders))
-        for run in runs:
-            if run.provenance().get("schema") != run_folder.SCHEMA:
-                raise Refused(f"{run.folder}: made by an earlier version of respcam; run it again")
+        opened: dict[str, FinishedRun] = {}
+        for run in map(FinishedRun.of, sorted(folders)):
+            run.check_version()
+            same = opened.setdefault(run.digest(), run)
+            if same is not run:
+                log.warning("compare: %s is the same run as %s; counted once", run.folder, same.folder)
+        runs = tuple(opened.values())
+        arms = sorted({_arm(run) for run in runs})
+        if settings.base not in arms:
+            raise Refused(f"--base {settings.base}: no run has this arm; {there_are(arms, settings.base)}")
+        for name, members in _experiments(runs).items():
+            _check_arms(name, members, settings.base)
         identities = [[run.name, run.digest()] for run in runs]
         return Comparison(store=store, identities=identities, settings=settings, runs=runs)
 
@@ -223,6 +232,27 @@ def _arms(runs: Iterable[FinishedRun], base: str) -> list[str]:
 
 def _arm(run: FinishedRun) -> str:
     return run.description()["bands"]
+
+
+def _check_arms(experiment: str, runs: Sequence[FinishedRun], base: str) -> None:
+    """Refuse an arm of two selections of bands, and two arms of one."""
+    by_name: dict[str, tuple[FinishedRun, dict[str, Any]]] = {}
+    for run in runs:
+        # a random arm removes other bands with every seed
+        bands = {
+            key: value for key, value in run.description()["band_selection"].items() if key not in ("name", "draw")
+        }
+        same, of_arm = by_name.setdefault(_arm(run), (run, bands))
+        if bands != of_arm:
+            raise Refused(
+                f"arm {_arm(run)} has other bands in {run.name} than in {same.name}; give one of them a name of its "
+                "own (bands.name=NAME), or compare them apart"
+            )
+    for (arm, (_, bands)), (other, (_, of_other)) in combinations(by_name.items(), 2):
+        if bands == of_other:
+            raise Refused(f"arms {arm} and {other} are fed the same bands; a comparison of the two says nothing")
+    if base not in by_name:
+        log.warning("compare: %s has no run of the base arm %s; its arms are listed alone", experiment, base)
 
 
 def _parts(runs: Iterable[FinishedRun]) -> list[str]:

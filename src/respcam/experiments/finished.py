@@ -48,6 +48,19 @@ class FinishedRun:
             raise Refused(f"{folder}: not a finished run (it has no {required})")
         return FinishedRun(folder)
 
+    def check_version(self) -> None:
+        """Compare the files with those that this version writes.
+
+        Raises
+        ------
+        Refused
+            If another version of respcam made the run.
+        """
+        schema = self.provenance().get("schema")
+        if schema != run_folder.SCHEMA:
+            version = "an earlier" if not isinstance(schema, int) or schema < run_folder.SCHEMA else "a later"
+            raise Refused(f"{self.folder}: made by {version} version of respcam; run it again")
+
     @property
     def is_finished(self) -> bool:
         """Whether everything is there: ``provenance.json`` is written last."""
@@ -99,7 +112,7 @@ class FinishedRun:
         return self._read(run_folder.HISTORY)
 
     def heat(self) -> dict[str, Any]:
-        """How heat was made: ``method, layers, target, n_bands, hz_groups, ...``."""
+        """How heat was made: ``method, layers, target, n_bands, hop_frames, hz_groups, ...``."""
         return self._read(run_folder.HEAT)
 
     def band_heat(self) -> pd.DataFrame:

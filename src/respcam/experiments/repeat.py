@@ -57,7 +57,7 @@ def what_is_the_same(run: Path, again: Path) -> Iterator[str]:
     first, repeated = FinishedRun(run), FinishedRun(again)
     made, now = first.provenance(), repeated.provenance()
     is_same = first.digest() == repeated.digest()
-    yield f"digest: {'the same' if is_same else 'another: settings or inputs changed'}"
+    yield f"digest: {'the same' if is_same else 'another: settings, inputs or versions changed'}"
     for name in ("libraries", "python", "platform"):
         if made[name] != now[name]:
             yield f"{name}: was {made[name]}, is {now[name]}"

@@ -3,8 +3,10 @@
 import numpy as np
 import pandas as pd
 
+from respcam.errors import Refused
 from respcam.heat.bands import HzGroups, group_of_band
 from respcam.metrics import BootstrapSettings, interval, patient_weights
+from respcam.sound.front_end import FrontEnd, bands_table
 
 
 def band_shares(heat: np.ndarray, patients: np.ndarray, settings: BootstrapSettings) -> tuple[np.ndarray, np.ndarray]:
@@ -97,3 +99,64 @@ def heat_table(
             }
         )
     return pd.DataFrame(rows)
+
+
+def band_profile(
+    heat: np.ndarray, front_end: FrontEnd = FrontEnd(), patients: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Tabulate the heat of patches per band, per group of Hz and above 1500 Hz.
+
+    Parameters
+    ----------
+    heat : float32 [shape=(patch, band, frame)]
+        Raw and not below zero, as of `respcam.network.attribution.heat_of`.
+    front_end : FrontEnd
+        What the bands are.
+    patients : [shape=(patch,)], optional
+        Patient of each patch. Without it nothing is said about other patients: there are no intervals.
+
+    Returns
+    -------
+    DataFrame
+        As `heat_table`; ``ratio_low, ratio_high`` only where patients are named.
+
+    Raises
+    ------
+    Refused
+        If the heat is not that of patches of these bands, or the patients are not one per patch.
+
+    Examples
+    --------
+    >>> profile = band_profile(np.ones((2, 64, 96), np.float32))
+    >>> profile.loc[profile["name"] == "above 1500", ["share", "uniform_share", "ratio"]].values.tolist()
+    [[0.15625, 0.15625, 1.0]]
+    """
+    return profile_of(heat, bands_table(front_end), HzGroups().over(front_end), patients)
+
+
+def profile_of(
+    heat: np.ndarray, bands: pd.DataFrame, groups: HzGroups, patients: np.ndarray | None = None
+) -> pd.DataFrame:
+    """Tabulate the heat of patches of some bands; parameters, table and errors are those of `band_profile`.
+
+    Parameters
+    ----------
+    heat : float32 [shape=(patch, band, frame)]
+    bands : DataFrame
+        A row per band of the heat: ``band, lower_hz, centre_hz, upper_hz``.
+    groups : HzGroups
+    patients : [shape=(patch,)], optional
+    """
+    heat = np.asarray(heat)
+    if heat.ndim != 3 or heat.shape[1] != len(bands):
+        raise Refused(f"heat has the shape {heat.shape}; expected (patch, band, frame) with {len(bands)} bands")
+    if patients is not None and np.shape(patients) != heat.shape[:1]:
+        raise Refused(
+            f"patients has the shape {np.shape(patients)}; expected one patient for each of {len(heat)} patches"
+        )
+    per_band = heat.sum(axis=2, dtype=np.float64)
+    one_patient = np.zeros(len(heat), dtype=int)
+    table = heat_table(
+        per_band, one_patient if patients is None else np.asarray(patients), bands, groups, BootstrapSettings()
+    )
+    return table.drop(columns=["ratio_low", "ratio_high"]) if patients is None else table

@@ -151,6 +151,11 @@ class HzGroups:
         front end (`over`).
     mark_hz : float
         The frequency whose upper side is summed up beside the groups.
+
+    Examples
+    --------
+    >>> HzGroups([100, 500, 1000]).centres_hz
+    [300.0, 750.0]
     """
 
     edges_hz: list[float] = field(default_factory=list)

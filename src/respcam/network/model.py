@@ -5,7 +5,9 @@ import inspect
 import os
 import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -15,9 +17,9 @@ from respcam.errors import Refused
 from respcam.heat.capabilities import BlockNames
 from respcam.heat.layers import checked_scores, in_evaluation
 from respcam.network.band_cnn import BandCNN
-from respcam.store.artifact import file_sha256
+from respcam.store.artifact import digest_of, file_sha256
 
-__all__ = ["BandCNN", "ModelSettings", "blocks_of", "build", "check_network", "custom_source_sha256"]
+__all__ = ["BandCNN", "ModelSettings", "blocks_of", "build", "check_network", "network_source"]
 
 FAMILIES = ("band_cnn", "timm", "custom")
 
@@ -125,17 +127,42 @@ def _class(name: str) -> Any:
     return make
 
 
-def custom_source_sha256(settings: ModelSettings) -> str | None:
-    """SHA-256 of the file that a custom network's class is written in, so that an edit is another model.
+def network_source(settings: ModelSettings) -> str | None:
+    """Digest of what the network is written in, so that another source is another model.
+
+    For a user's class these are the files of its module and of every module beside it that it uses; for timm it is
+    the version of timm.
 
     Returns
     -------
     str or None
-        64 hex digits; None for networks that are not custom.
+        64 hex digits; None for the network of this package, whose version is part of every result.
     """
-    if settings.family != "custom":
+    if settings.family == "band_cnn":
         return None
-    return file_sha256(Path(inspect.getfile(_class(settings.name))))
+    if settings.family == "timm":
+        return digest_of({"timm": version("timm")})
+    module = sys.modules[_class(settings.name).__module__]
+    return digest_of({name: file_sha256(path) for name, path in _local_sources(module).items()})
+
+
+def _local_sources(module: ModuleType) -> dict[str, Path]:
+    """Files of a module and of the modules under the same folder whose names it uses, however deep."""
+    top = Path(sys.modules[module.__name__.partition(".")[0]].__file__ or "").parent
+    sources: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        used = waiting.pop()
+        path = Path(used.__file__ or "") if getattr(used, "__file__", None) else Path()
+        is_beside = path.is_relative_to(top) and "site-packages" not in path.relative_to(top).parts
+        if used.__name__ in sources or not is_beside:
+            continue
+        sources[used.__name__] = path
+        for value in list(vars(used).values()):
+            name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(name, str) and name in sys.modules:
+                waiting.append(sys.modules[name])
+    return sources
 
 
 def check_network(network: nn.Module, patches: torch.Tensor, n_classes: int) -> None:
@@ -192,5 +219,7 @@ def blocks_of(network: nn.Module) -> list[str]:
     names = [name for name in dict.fromkeys(names) if name in dict(network.named_modules())]
     if not names:
         children = ", ".join(child for child, _ in network.named_children())
-        raise Refused(f"explain.layers is null and {type(network).__name__} names no blocks; it has {children}, ...")
+        raise Refused(
+            f"{type(network).__name__} names no blocks and no layers are set (explain.layers); it has {children}, ..."
+        )
     return names

@@ -73,8 +73,8 @@ class Training:
 
     epochs: int = 20
     batch_units: int = 32
-    patches_per_unit: int = 4
-    learning_rate: float = 2e-3
+    patches_per_unit: int = 6
+    learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
     pooling: str = "logsumexp"
@@ -83,7 +83,7 @@ class Training:
     average_decay: float = 0.99
     time_mask_frames: int = 0
     band_mask: int = 8
-    patience: int = 10
+    patience: int = 12
     precision: str = "auto"
     threads: int = incidental(2)
 

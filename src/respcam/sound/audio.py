@@ -10,7 +10,7 @@ import soxr
 
 from respcam.errors import Reason, Refused, Unusable
 from respcam.sound import wav
-from respcam.sound.usable import read_usable, rejection
+from respcam.sound.usable import read_mono, read_usable, rejection
 
 GAIN_POLICIES = ("none", "rms", "peak")
 QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
@@ -36,11 +36,16 @@ class AudioSettings:
     ------
     Refused
         If a value is out of its range.
+
+    Examples
+    --------
+    >>> AudioSettings(gain="rms").target_db
+    -20.0
     """
 
     sample_rate_hz: int = 16_000
     quality: str = "HQ"
-    gain: str = "none"
+    gain: str = "rms"
     target_db: float = -20.0
 
     def __post_init__(self) -> None:
@@ -52,6 +57,49 @@ class AudioSettings:
             raise Refused(f"audio.gain is {self.gain!r}; expected one of {', '.join(GAIN_POLICIES)}")
         if self.target_db > 0:
             raise Refused(f"audio.target_db is {self.target_db}; expected at most 0 dB re full scale")
+
+
+def read_audio(path: str | Path, settings: AudioSettings = AudioSettings()) -> np.ndarray:
+    """Read any recording as one waveform: every width, rate and channel count becomes 16 kHz mono.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of any format that soundfile reads.
+    settings : AudioSettings
+        Rate, quality and gain; by default those of a run.
+
+    Returns
+    -------
+    float32 [shape=(n_samples,)]
+        At ``settings.sample_rate_hz``; mean of the channels; full scale is 1.
+
+    Raises
+    ------
+    Unusable
+        If the file is missing or unreadable, or its content is empty, not_audio, truncated, zero_length, not_finite
+        or silent; the line names the file. It is a kind of `respcam.errors.Refused`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import soundfile
+    >>> path = Path(tempfile.mkdtemp()) / "stereo.wav"
+    >>> soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, (8000, 2)), 8000)
+    >>> waveform = read_audio(path, AudioSettings(gain="peak", target_db=0))
+    >>> len(waveform), peak(waveform)
+    (16000, 1.0)
+    """
+    path = Path(path)
+    try:
+        waveform, rate_hz = read_mono(path)
+    except Unusable as error:
+        raise Unusable(error.reason, f"{path}: {error.detail}") from error
+    except FileNotFoundError as error:
+        raise Unusable(Reason.MISSING, f"{path}: no such file") from error
+    except OSError as error:
+        raise Unusable(Reason.UNREADABLE, f"{path}: {error.strerror or error}") from error
+    return resample(waveform, rate_hz, settings)
 
 
 def resample(waveform: np.ndarray, from_hz: int, settings: AudioSettings) -> np.ndarray:

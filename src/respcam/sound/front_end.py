@@ -1,11 +1,15 @@
 """Log-mel front end: a waveform to frames, framed exactly, without centring or padding."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import fft
 
 from respcam.errors import Refused
+
+if TYPE_CHECKING:  # a worker process starts without it
+    import pandas as pd
 
 BLOCK_FRAMES = 128  # their spectra fit a core's cache
 
@@ -34,6 +38,11 @@ class FrontEnd:
     ------
     Refused
         If a value is out of its range.
+
+    Examples
+    --------
+    >>> FrontEnd(f_max_hz=1500).frame_rate_hz
+    100.0
     """
 
     sample_rate_hz: int = 16_000
@@ -152,6 +161,68 @@ def bins_per_band(settings: FrontEnd) -> np.ndarray:
     23
     """
     return np.count_nonzero(mel_matrix(settings), axis=0)
+
+
+def bands_table(settings: FrontEnd) -> "pd.DataFrame":
+    """Tabulate the bands of a front end.
+
+    Parameters
+    ----------
+    settings : FrontEnd
+
+    Returns
+    -------
+    DataFrame
+        A row per band: ``band`` (from 0 at the bottom), ``lower_hz, centre_hz, upper_hz`` and ``n_bins``, the number
+        of FFT bins that the band rests on.
+
+    Examples
+    --------
+    >>> bands_table(FrontEnd()).loc[0].tolist()[::4]
+    [0.0, 2.0]
+    """
+    import pandas as pd
+
+    table = pd.DataFrame(band_edges_hz(settings), columns=["lower_hz", "centre_hz", "upper_hz"])
+    table.insert(0, "band", range(len(table)))
+    return table.assign(n_bins=bins_per_band(settings))
+
+
+def log_mel(waveform: np.ndarray, settings: FrontEnd = FrontEnd()) -> np.ndarray:
+    """Compute the log-mel of one waveform.
+
+    Parameters
+    ----------
+    waveform : float32 [shape=(n_samples,)]
+        At ``settings.sample_rate_hz``; full scale is 1.
+    settings : FrontEnd
+
+    Returns
+    -------
+    float32 [shape=(band, frame)], in nat
+        The frames of `LogMel`, as the axes of a patch; no frame where the waveform is shorter than a window.
+
+    Raises
+    ------
+    Refused
+        If the waveform is not one channel of finite floating-point samples.
+
+    Examples
+    --------
+    >>> waveform = np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
+    >>> log_mel(waveform).shape
+    (64, 98)
+    """
+    waveform = np.asarray(waveform)
+    if waveform.ndim != 1 or not np.issubdtype(waveform.dtype, np.floating):
+        raise Refused(
+            f"waveform is {waveform.dtype} of shape {waveform.shape}; expected one channel of floating-point "
+            "samples with full scale 1, (n_samples,)"
+        )
+    n_bad = int(np.count_nonzero(~np.isfinite(waveform)))
+    if n_bad:
+        raise Refused(f"waveform has {n_bad} NaN or infinite samples of {len(waveform)}; expected finite ones")
+    return LogMel(settings)(waveform).T
 
 
 class LogMel:

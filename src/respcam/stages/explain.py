@@ -89,7 +89,7 @@ class Explain(Stage):
     """
 
     name: ClassVar[str] = "explain"
-    schema: ClassVar[int] = 3
+    schema: ClassVar[int] = 4
     INDEX: ClassVar[Table] = Table("index.csv", run_folder.IDS)
     METHOD: ClassVar[Document] = Document("method.json")
 
@@ -131,8 +131,9 @@ class Explain(Stage):
         index["score"] = scores[np.arange(len(scores)), classes]
         index["is_zero"] = is_zero
         self.INDEX.write(index, folder)
-        method = {"method": choice.method, "layers": list(choice.layers)}
-        self.METHOD.write({**method, "n_bands": data.n_bands, "n_frames": self.patches.length_frames}, folder)
+        method = {"method": choice.method, "layers": list(choice.layers), "n_bands": data.n_bands}
+        size = {"n_frames": self.patches.length_frames, "hop_frames": self.patches.hop_frames}
+        self.METHOD.write({**method, **size}, folder)
         title, place = cam.METHODS[choice.method].title, ", ".join(choice.layers)
         log.info("explain: %s at %s, %d patches, %d all-zero maps", title, place, len(index), int(is_zero.sum()))
 
@@ -165,7 +166,7 @@ class Explain(Stage):
         return np.load(self.folder / PER_BAND).astype(np.float64)
 
     def method(self) -> dict[str, Any]:
-        """Where heat comes from: method, layers, and the size of the input (n_bands, n_frames)."""
+        """Where heat comes from: method, layers, size of the input (n_bands, n_frames), and hop_frames of patches."""
         return self.METHOD.read(self.folder)
 
 

@@ -13,9 +13,9 @@ import soundfile as sf
 
 from respcam.data.manifest import named
 from respcam.errors import Refused
-from respcam.sound import frames, front_end
+from respcam.sound import frames
 from respcam.sound.frames import FrameStore
-from respcam.sound.front_end import FrontEnd
+from respcam.sound.front_end import FrontEnd, bands_table
 from respcam.stages.resample import Resample
 from respcam.store.divided import Divided, Piece
 from respcam.store.tables import Table
@@ -109,13 +109,6 @@ class Features(Divided):
 
 def _array_name(shard: int) -> str:
     return f"mel-{shard:03d}.npy"
-
-
-def bands_table(settings: FrontEnd) -> pd.DataFrame:
-    """Edges and centre of every band in Hz, and the number of FFT bins that it rests on."""
-    table = pd.DataFrame(front_end.band_edges_hz(settings), columns=["lower_hz", "centre_hz", "upper_hz"])
-    table.insert(0, "band", range(len(table)))
-    return table.assign(n_bins=front_end.bins_per_band(settings))
 
 
 def announce_weak_bands(bands: pd.DataFrame) -> None:

@@ -28,7 +28,7 @@ class Profile(Stage):
     """
 
     name: ClassVar[str] = "profile"
-    schema: ClassVar[int] = 3
+    schema: ClassVar[int] = 4
 
     explain: Explain
     hz_groups: HzGroups

@@ -24,6 +24,7 @@ TRAIN_FILES: tuple[Table | Document, ...] = (
     run_folder.REMARKS,
     run_folder.SCALER,
     run_folder.CLASSES,
+    run_folder.MODEL,
 )
 
 
@@ -122,8 +123,8 @@ class Report(Stage):
         """Write ``report.html, figures/, config.yaml`` and copies of the results of every stage.
 
         These are ``metrics.json, predictions.csv, history.csv, units.csv, remarks.json, model.safetensors,
-        classes.json, scaler.csv`` of train, ``band_heat.csv, heat_summary.json`` of profile, ``trust.json`` and the
-        tables of trust, and ``rejected.csv`` of resample.
+        model.json, classes.json, scaler.csv`` of train, ``band_heat.csv, heat_summary.json`` of profile,
+        ``trust.json`` and the tables of trust, and ``rejected.csv`` of resample.
         """
         train, explain = self.trust.explain.train, self.trust.explain
         resample = train.features.resample

@@ -32,6 +32,7 @@ class Resample(Divided):
     """
 
     name: ClassVar[str] = "resample"
+    computed_with: ClassVar[tuple[str, ...]] = ("soxr",)
     schema: ClassVar[int] = 3
     work = staticmethod(audio.resample_files)
     piece_recordings: ClassVar[int] = 8

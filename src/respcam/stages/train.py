@@ -26,7 +26,8 @@ from respcam.metrics import BootstrapSettings
 from respcam.network import training
 from respcam.network.inputs import Scaler, Units
 from respcam.network.machine import make_fabric
-from respcam.network.model import ModelSettings, build, check_network, custom_source_sha256
+from respcam.network.model import ModelSettings, build, check_network, network_source
+from respcam.network.pipeline import Pipeline
 from respcam.network.trained import TrainedModel
 from respcam.network.training import Training
 from respcam.sound.front_end import band_edges_hz
@@ -85,13 +86,14 @@ class Train(Stage):
     chosen : BandChoice, optional
         Chooses the bands where ``recipe.bands`` leaves them to another model.
     network_source : str, optional
-        SHA-256 of the file that a user's own network is written in.
+        Digest of the files that a user's own network is written in, or of the version of timm.
     device : str
         auto, cpu, cuda, ...
     """
 
     name: ClassVar[str] = "train"
-    schema: ClassVar[int] = 4
+    computed_with: ClassVar[tuple[str, ...]] = ("torch",)
+    schema: ClassVar[int] = 5
 
     features: Features
     labels: Labels
@@ -104,7 +106,7 @@ class Train(Stage):
     @classmethod
     def of(cls, features: Features, labels: Labels, recipe: Recipe, **options: Any) -> "Train":
         """A training, named after the source of the user's own network too, so that an edit is another model."""
-        source = custom_source_sha256(recipe.model)
+        source = network_source(recipe.model)
         return cls(features=features, labels=labels, recipe=recipe, network_source=source, **options)
 
     def with_bands(self, selection: BandSelection, chosen: BandChoice | None = None) -> "Train":
@@ -158,8 +160,8 @@ class Train(Stage):
     def write(self, folder: Path) -> None:
         """Train, choose the epoch on validation patients, then touch the test parts once.
 
-        Writes ``model.safetensors, classes.json, scaler.csv, history.csv, units.csv, predictions.csv, metrics.json,
-        remarks.json``.
+        Writes ``model.safetensors, model.json, classes.json, scaler.csv, history.csv, units.csv, predictions.csv,
+        metrics.json, remarks.json``.
 
         Raises
         ------
@@ -173,6 +175,7 @@ class Train(Stage):
         predictions, evaluation = self._evaluate(model, prepared)
         frames = self.features.frames()
         model.save(folder, frames.bands[fed_bands(frames.edges_hz, self.selection())])
+        self._pipeline(prepared.class_names).write(folder)
         run_folder.HISTORY.write(history, folder)
         run_folder.PREDICTIONS.write(predictions, folder)
         run_folder.METRICS.write(evaluation, folder)
@@ -210,6 +213,25 @@ class Train(Stage):
             predictions.append(_predictions(units, probability, prepared.class_names, self.labels.recordings))
             evaluation[part] = _metrics(units, probability, prepared, part, self.recipe)
         return pd.concat(predictions), evaluation
+
+    def _pipeline(self, class_names: list[str]) -> Pipeline:
+        """What turns a new recording into a score of this model."""
+        recipe, features, selection = self.recipe, self.features, self.selection()
+        edges_hz = features.frames().edges_hz
+        return Pipeline(
+            audio=features.resample.audio,
+            front_end=features.front_end,
+            patches=recipe.patches,
+            bands=selection,
+            fed_bands=np.flatnonzero(fed_bands(edges_hz, selection)).tolist(),
+            kept_bands=np.flatnonzero(kept_bands(edges_hz, selection)).tolist(),
+            model=recipe.model,
+            pooling=recipe.training.pooling,
+            class_names=class_names,
+            normal=recipe.task.normal,
+            unit=recipe.task.unit,
+            network_source=self.network_source,
+        )
 
     def selection(self) -> BandSelection:
         """The bands that the model is fed, decided."""

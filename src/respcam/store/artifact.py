@@ -78,7 +78,7 @@ def write_atomically(path: Path, text: str) -> None:
 class Artifact:
     """The identity of one stage's output, known before any of the work is done.
 
-    The digest is SHA-256 over canonical {stage, schema, settings, inputs, seed}. Two artifacts
+    The digest is SHA-256 over canonical {stage, schema, versions, settings, inputs, seed}. Two artifacts
     with the same digest are interchangeable; a changed setting is another artifact.
 
     Parameters
@@ -93,6 +93,8 @@ class Artifact:
     inputs : mapping of str to str
         Digest of each input, by name.
     seed : int, optional
+    versions : mapping of str to str
+        Version of every distribution whose change may give other content.
     title : str
         For output that people open: ``store/<title>-<first 8 digits>`` instead.
     """
@@ -103,6 +105,7 @@ class Artifact:
     settings: Mapping[str, Any] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     seed: int | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
     title: str = ""
 
     @property
@@ -111,6 +114,7 @@ class Artifact:
         return {
             "stage": self.stage,
             "schema": self.schema,
+            "versions": dict(self.versions),
             "settings": plain(self.settings),
             "inputs": dict(self.inputs),
             "seed": self.seed,
@@ -211,13 +215,16 @@ def surroundings(started: datetime) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout that this code runs from; None outside a checkout."""
+    """Commit and dirty flag of the checkout that this code runs from; None where it is installed."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
+        git(
+            "ls-files", "--error-unmatch", Path(__file__).name
+        )  # an environment may lie in another project's checkout
         return {"commit": git("rev-parse", "HEAD"), "is_dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -37,6 +38,7 @@ class Stage:
 
     name: ClassVar[str]
     schema: ClassVar[int]
+    computed_with: ClassVar[tuple[str, ...]] = ()  # distributions, beside this one, whose version changes the output
     made_until: ClassVar[str] = ""  # the stage of a run that needs this one, where it is none of a run's own
 
     store: Path = incidental()
@@ -97,11 +99,14 @@ class Stage:
         covered = self._covered()
         digests = {name: value.digest for name, value in covered.items() if isinstance(value, Digested)}
         settings = {name: value for name, value in covered.items() if name not in digests and name != "seed"}
-        return Artifact(self.store, self.name, self.schema, settings, digests, covered.get("seed"), title=self.title)
+        versions = {name: version(name).partition("+")[0] for name in ("respcam", *self.computed_with)}
+        return Artifact(
+            self.store, self.name, self.schema, settings, digests, covered.get("seed"), versions, title=self.title
+        )
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of name, schema, settings and the digests of the inputs: 64 hex digits."""
+        """SHA-256 of name, schema, versions, settings and the digests of the inputs: 64 hex digits."""
         return self.artifact.digest
 
     @property

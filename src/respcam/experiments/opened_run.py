@@ -1,0 +1,211 @@
+"""Opened run: the model of a finished run, for new recordings, in a notebook or a command."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from respcam.data import run_folder
+from respcam.data.patches import PatchSettings, patch_starts
+from respcam.errors import Refused
+from respcam.experiments.finished import FinishedRun
+from respcam.heat.band_heat import profile_of
+from respcam.heat.bands import HzGroups
+from respcam.heat.cam import Choice
+from respcam.heat.resize import to_input
+from respcam.network.inputs import Units
+from respcam.network.pipeline import Pipeline
+from respcam.network.trained import TrainedModel
+from respcam.sound.audio import read_audio
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model makes of one recording, and where in the recording that comes from.
+
+    Attributes
+    ----------
+    waveform : float32 [shape=(n_samples,)]
+        At the rate and level of the run.
+    log_mel : float32 [shape=(band, frame)], in nat
+        The bands that the network is fed, before they are scaled; masked bands are blank, and a recording shorter
+        than a patch is padded.
+    probability : dict of str to float
+        By class, pooled over all patches as for the predictions of the run.
+    target : str
+        The class whose score the heat explains.
+    heat : float32 [shape=(patch, band, frame)]
+        Raw and not below zero, of the bands of ``log_mel``, on the patches that the run explains: by default they
+        follow one another, and the last one ends with the recording.
+    start_s : float64 [shape=(patch,)]
+        Start of each patch of ``heat``.
+    profile : DataFrame
+        Columns of `respcam.heat.band_heat.band_profile` without intervals, over the groups of Hz of the run.
+    """
+
+    waveform: np.ndarray
+    log_mel: np.ndarray
+    probability: dict[str, float]
+    target: str
+    heat: np.ndarray
+    start_s: np.ndarray
+    profile: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class OpenedRun:
+    """A finished run, ready for new recordings; `open_run` makes it.
+
+    Attributes
+    ----------
+    run : FinishedRun
+        Its files.
+    pipeline : Pipeline
+        Its settings from the recording to the score.
+    model : TrainedModel
+    choice : Choice
+        Method and layers of its heat.
+    explained : PatchSettings
+        Patches that heat is computed on.
+    bands : DataFrame
+        A row per band that the network is fed: ``band, lower_hz, centre_hz, upper_hz, ...``.
+    groups : HzGroups
+    """
+
+    run: FinishedRun
+    pipeline: Pipeline
+    model: TrainedModel
+    choice: Choice
+    explained: PatchSettings
+    bands: pd.DataFrame
+    groups: HzGroups
+
+    def probability(self, path: str | Path) -> dict[str, float]:
+        """Score a recording: the probability of each class, as in ``predictions.csv``.
+
+        Parameters, errors and example are those of `explain`.
+        """
+        return self._probability(self._units(path)[1])
+
+    def explain(self, path: str | Path, target: str | None = None) -> Explanation:
+        """Score a recording and compute the heat of its patches.
+
+        Parameters
+        ----------
+        path : str or Path
+            An audio file of any format, rate and channel count that soundfile reads.
+        target : str, optional
+            Class whose score is explained. None takes the class that the run names (``explain.target``), else the
+            one with the highest probability.
+
+        Returns
+        -------
+        Explanation
+
+        Raises
+        ------
+        Refused
+            If the recording cannot be used or is too short, or there is no such class.
+
+        Examples
+        --------
+        ``folder`` is that of a finished run, ``path`` that of a recording::
+
+            explanation = respcam.open_run(folder).explain(path)
+            print(explanation.target, explanation.probability)
+            print(explanation.heat.shape, explanation.start_s)
+            print(explanation.profile)
+        """
+        names = self.pipeline.class_names
+        if target is not None and target not in names:
+            raise Refused(f"target is {target!r}; expected one of {', '.join(names)}")
+        waveform, units = self._units(path)
+        probability = self._probability(units)
+        target = target or self.named_target or max(probability, key=lambda name: probability[name])
+        patches = units.grid(0, self.explained)
+        classes = np.full(len(patches), names.index(target), dtype=np.int64)
+        heat = to_input(self.model.heat(patches, classes, [self.choice])[self.choice], *patches.shape[1:]).numpy()
+        starts = patch_starts(len(units.frames[0]), self.explained)
+        return Explanation(
+            waveform=waveform,
+            log_mel=units.of(0).T,
+            probability=probability,
+            target=target,
+            heat=heat,
+            start_s=starts / self.pipeline.front_end.frame_rate_hz,
+            profile=profile_of(heat, self.bands, self.groups),
+        )
+
+    @property
+    def named_target(self) -> str | None:
+        """The class that the heat of the run is of; None where it is that of the recording."""
+        target = self.run.heat()["target"]
+        return target if target in self.pipeline.class_names else None
+
+    def _units(self, path: str | Path) -> tuple[np.ndarray, Units]:
+        """Waveform of a recording, and its frames as one unit."""
+        waveform = read_audio(path, self.pipeline.audio)
+        try:
+            return waveform, self.pipeline.units(waveform)
+        except Refused as error:
+            raise Refused(f"{path}: {error}") from error
+
+    def _probability(self, units: Units) -> dict[str, float]:
+        return dict(zip(self.pipeline.class_names, self.model.predict(units)[0].tolist(), strict=True))
+
+
+def open_run(folder: str | Path, device: str = "cpu") -> OpenedRun:
+    """Open a finished run to use its model on new recordings.
+
+    Parameters
+    ----------
+    folder : str or Path
+        Run folder: it holds ``report.html, model.safetensors, model.json``. Nothing else of the run is needed.
+    device : str
+        auto, cpu, cuda, ... torch computes repeatably from then on, as in a run.
+
+    Returns
+    -------
+    OpenedRun
+
+    Raises
+    ------
+    Refused
+        If the folder is not that of a finished run or was made by another version; if the class of a user's own
+        network cannot be imported or has changed since; or if the device is not there.
+
+    Examples
+    --------
+    >>> open_run("outputs/runs/no-such-run")
+    Traceback (most recent call last):
+    respcam.errors.Refused: outputs/runs/no-such-run: not a finished run (it has no provenance.json)
+
+    ``folder`` is that of a finished run, ``path`` that of a recording::
+
+        run = respcam.open_run(folder)
+        print(run.pipeline.class_names, run.choice.layers)
+        print(run.probability(path))
+    """
+    folder = Path(folder)
+    run = FinishedRun.of(folder)
+    FinishedRun.of(folder, required=run_folder.PAGE)
+    run.check_version()
+    for name in (run_folder.MODEL.name, run_folder.WEIGHTS):
+        FinishedRun.of(folder, required=name)
+    pipeline, heat = Pipeline.read(folder), run.heat()
+    if pipeline.unit != "recording":
+        log.warning("%s was trained on %ss; a recording is scored as one of them", folder, pipeline.unit)
+    return OpenedRun(
+        run=run,
+        pipeline=pipeline,
+        model=pipeline.load(folder, device, torch.get_num_threads()),
+        choice=Choice(heat["method"], tuple(heat["layers"])),
+        explained=replace(pipeline.patches, hop_frames=heat["hop_frames"]),
+        bands=run_folder.SCALER.read(folder),
+        groups=HzGroups(**heat["hz_groups"]).over(pipeline.front_end),
+    )
