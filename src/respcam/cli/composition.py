@@ -8,14 +8,14 @@ from typing import Any, TypeVar, cast
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from respcam.cli.mistakes import in_one_line
 from respcam.cli.places import CONF
 from respcam.data.patches import PatchSettings
 from respcam.data.splits import SplitSettings
 from respcam.data.tasks import Task
-from respcam.errors import Refused
+from respcam.errors import Refused, there_are
 from respcam.evidence.examination import TrustSettings
 from respcam.experiments.tracking import TrackerSettings
 from respcam.heat.bands import BandSelection, HzGroups
@@ -96,19 +96,29 @@ def _typed(cls: type[Settings], node: DictConfig | ListConfig, name: str) -> Set
             OmegaConf.set_readonly(child, False)
     try:
         # resolved while it still hangs in the tree that it may refer to
-        merged = OmegaConf.merge(schema, _with_text_keys(OmegaConf.to_container(node, resolve=True)))
+        content = OmegaConf.to_container(node, resolve=True)
+        merged = OmegaConf.merge(schema, _as_text(content) if cls is Task else content)
         return cast(Settings, OmegaConf.to_object(merged))
+    except ConfigKeyError as error:
+        node_of, _, key = (error.full_key or "").rpartition(".")
+        names = list(OmegaConf.select(schema, node_of) if node_of else schema)
+        node_name = ".".join(part for part in (name, node_of) if part)
+        raise Refused(f"{node_name}.{key}: no such setting; {there_are(names, key)}") from error
     except OmegaConfBaseException as error:
         reason = str(error).splitlines()[0]
         key = ".".join(part for part in (name, error.full_key) if part)
         raise Refused(f"{key}: {reason}") from error
 
 
-def _with_text_keys(content: Any) -> Any:
-    """A class that is named by a number is named by text, as its labels are."""
+def _as_text(content: Any) -> Any:
+    """Labels and classes are text, also where they look like numbers."""
     if isinstance(content, dict):
-        return {str(key): _with_text_keys(value) for key, value in content.items()}
-    return content
+        return {str(key): _as_text(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_as_text(value) for value in content]
+    if isinstance(content, bool):
+        raise Refused(f"task: YAML reads a label as {content}; put it in quotes, such as 'task.drop=[\"no\"]'")
+    return str(content) if isinstance(content, int | float) else content
 
 
 def settings_of(cfg: DictConfig | ListConfig) -> RunSettings:

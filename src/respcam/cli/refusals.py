@@ -1,12 +1,13 @@
 """Refusals: a user's mistake becomes one line; a defect keeps its traceback."""
 
+import argparse
 import functools
 import logging
 import os
 import sys
 import warnings
 from collections.abc import Callable
-from typing import ParamSpec
+from typing import NoReturn, ParamSpec
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -49,7 +50,15 @@ def reports_refusals(command: Callable[Parameters, None]) -> Callable[Parameters
     return guarded
 
 
-def _end(line: str, status: int) -> None:
+def _end_usage(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    _end(f"error: {parser.prog}: {message}; see {parser.prog} --help", 2)
+
+
+# argparse offers no setting for this, and Hydra makes its parser itself
+argparse.ArgumentParser.error = _end_usage  # type: ignore[assignment, method-assign]
+
+
+def _end(line: str, status: int) -> NoReturn:
     print(" ".join(line.split()), file=sys.stderr)
     raise SystemExit(status) from None
 

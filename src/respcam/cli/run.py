@@ -57,6 +57,8 @@ def main() -> None:
     """Read the command line."""
     if not {"-h", "--help", "--hydra-help"} & set(sys.argv):
         import respcam.cli.composition  # noqa: F401  has every key that can be set
+    # Hydra takes all overrides in one row
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word[0] != "-" and "=" in word)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     with in_one_line():
         job()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from respcam.cli.refusals import reports_refusals
-from respcam.errors import Refused
+from respcam.errors import Refused, there_are
 from respcam.experiments import records
 
 SHOWN = ("state", "dataset", "task", "split", "fold", "bands", "seed", "duration_s", "attempts", "overrides", "error")
@@ -31,11 +31,11 @@ def _chosen(table: pd.DataFrame, arguments: argparse.Namespace) -> pd.DataFrame:
     for condition in arguments.where:
         name, _, value = condition.partition("=")
         if name not in table:
-            raise Refused(f"{condition}: no column {name}; there are {', '.join(table)}")
+            raise Refused(f"{condition}: no column {name}; {there_are(table, name)}")
         table = table[table[name].astype(str).str.removesuffix(".0") == value]
     if arguments.sort:
         if arguments.sort not in table:
-            raise Refused(f"--sort {arguments.sort}: no such column; there are {', '.join(table)}")
+            raise Refused(f"--sort {arguments.sort}: no such column; {there_are(table, arguments.sort)}")
         table = table.sort_values(arguments.sort, ascending=not arguments.descending, kind="stable")
     return table
 

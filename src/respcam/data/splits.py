@@ -1,5 +1,6 @@
 """Patient-disjoint splits: train, validation and test parts that share no patient."""
 
+import warnings
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -232,6 +233,8 @@ def _drop_copies(units: pd.DataFrame, part: pd.Series, sha256: pd.Series | None,
         copies = sorted(set(units["recording_id"][is_copy]))
         part[is_copy] = UNUSED
         remarks.append(f"recording {named(copies)}: taken out of train, because a test part has the same file")
+        if not part.isin([TRAIN, VALIDATION]).any():
+            raise Refused(f"split: every recording of train is the same file as one that is tested: {named(copies)}")
 
 
 def _fold(units: pd.DataFrame, n_folds: int, fold: int, seed: int) -> pd.Index:
@@ -242,11 +245,19 @@ def _fold(units: pd.DataFrame, n_folds: int, fold: int, seed: int) -> pd.Index:
             f"split: {n_patients} patients cannot make {n_folds} groups of patients; "
             "use fewer folds, a larger fraction, or more recordings"
         )
+    largest = units["target"].value_counts().max()
+    if largest < n_folds:
+        raise Refused(
+            f"split: {n_folds} groups of patients need a class of as many, and the largest has {largest}; "
+            "use fewer folds, a larger split.validation_fraction or split.test_fraction, or more recordings"
+        )
     from sklearn.model_selection import StratifiedGroupKFold  # takes seconds to import
 
     ordered = units.sort_values(["patient_id", "recording_id"], kind="stable")
     folds = StratifiedGroupKFold(n_splits=n_folds, shuffle=True, random_state=seed)
-    rows = list(folds.split(ordered, ordered["target"], groups=ordered["patient_id"]))
+    with warnings.catch_warnings():  # that a class has fewer units than folds; a part without it is remarked on
+        warnings.simplefilter("ignore", UserWarning)
+        rows = list(folds.split(ordered, ordered["target"], groups=ordered["patient_id"]))
     return ordered.index[rows[fold][1]]
 
 

@@ -126,6 +126,7 @@ def expected_units(
     recordings: pd.DataFrame,
     events: pd.DataFrame | None,
     same_patient_parts: Collection[str] = (),
+    content: pd.Series | None = None,
 ) -> ExpectedUnits:
     """Divide all labelled units, whether their audio turns out to be usable or not.
 
@@ -136,6 +137,8 @@ def expected_units(
         The tables of a data set.
     same_patient_parts : collection of str
         Parts published as sharing their patients with train.
+    content : Series of str, optional
+        SHA-256 of each file by recording_id, where it is known.
 
     Returns
     -------
@@ -147,7 +150,7 @@ def expected_units(
         If labels, patients or parts do not allow the task or the split.
     """
     units, class_names = units_of(rules.task, recordings, events)
-    division = divide(units, rules.split, None, same_patient_parts)
+    division = divide(units, rules.split, content, same_patient_parts)
     _check_train(units, division, class_names)
     return ExpectedUnits(class_names, sorted(set(division.part) - {UNUSED}))
 

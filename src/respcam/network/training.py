@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # takes seconds to import
 
 log = logging.getLogger(__name__)
 
+PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 BALANCES = ("weights", "sampler", "none")
 NORM_SHARE, NORM_UNITS = 1 / 8, 64  # of the units, and at least: for the averaged network's statistics
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
@@ -99,6 +100,8 @@ class Training:
             raise Refused(f"training.average_decay is {self.average_decay}; expected 0 or more and below 1")
         if self.pooling not in POOLINGS:
             raise Refused(f"training.pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
+        if self.precision not in PRECISIONS:
+            raise Refused(f"training.precision is {self.precision!r}; expected {', '.join(PRECISIONS)}")
         if self.balance not in BALANCES:
             raise Refused(f"training.balance is {self.balance!r}; expected one of {', '.join(BALANCES)}")
 

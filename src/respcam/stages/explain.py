@@ -61,7 +61,7 @@ class ExplainSettings:
 
     def __post_init__(self) -> None:
         if self.method not in cam.METHODS:
-            raise Refused(f"explain.method is {self.method!r}; expected one of {', '.join(cam.METHODS)}")
+            raise Refused(f"explain.method is {self.method!r}; {there_are(cam.METHODS, self.method)}")
         if self.batch_patches < 1:
             raise Refused(f"explain.batch_patches is {self.batch_patches}; expected at least 1")
         if "train" in self.parts:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from respcam.data.splits import VALIDATION, settled
 from respcam.data.units import expected_units
-from respcam.errors import Refused
+from respcam.errors import Refused, there_are
 from respcam.evidence.examination import TrustSettings
 from respcam.heat.bands import BandSelection, Guide, HzGroups
 from respcam.sound.audio import AudioSettings
@@ -74,7 +74,12 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         if self.until not in STAGES:
-            raise Refused(f"until is {self.until!r}; expected one of {', '.join(STAGES)}")
+            raise Refused(f"until is {self.until!r}; {there_are(STAGES, self.until)}")
+        out_hz, in_hz = self.audio.sample_rate_hz, self.front_end.sample_rate_hz
+        if out_hz != in_hz:
+            raise Refused(
+                f"audio.sample_rate_hz is {out_hz} and front_end.sample_rate_hz is {in_hz}; expected one rate"
+            )
         if not self.shard.is_whole and self.until not in DIVIDED:
             commands = " and ".join(f"until={name}" for name in DIVIDED)
             raise Refused(

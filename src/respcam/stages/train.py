@@ -145,7 +145,9 @@ class Train(Stage):
             If they do not allow the task or the split.
         """
         labels = self.labels
-        return expected_units(self.recipe.unit_rules, labels.recordings, labels.events, labels.same_patient_parts)
+        return expected_units(
+            self.recipe.unit_rules, labels.recordings, labels.events, labels.same_patient_parts, labels.content
+        )
 
     @cached_property
     def trial(self) -> tuple[nn.Module, torch.Tensor]:
