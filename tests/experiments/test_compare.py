@@ -140,3 +140,50 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     path.write_text(json.dumps(made))
     with pytest.raises(Refused, match="made by an earlier version"):
         Comparison.of(tmp_path, [path.parent], SETTINGS)
+
+
+def opened(folder, **settings):
+    folders = [path for path in folder.iterdir() if path.is_dir() and path.name != "comparisons"]
+    return Comparison.of(folder / "comparisons", folders, ComparisonSettings(**settings))
+
+
+def with_selection(folder, run, digest, **changes):
+    """Give a made-up run another selection of bands, and another digest."""
+    path = run.folder / "provenance.json"
+    content = json.loads(path.read_text())
+    content["settings"]["run"]["band_selection"] |= changes
+    path.write_text(json.dumps({**content, "digest": digest}))
+
+
+def test_a_base_arm_that_no_run_has_is_refused(tmp_path):
+    run_in(tmp_path), run_in(tmp_path, "below")
+    with pytest.raises(Refused, match="--base none: no run has this arm; there are all, below"):
+        opened(tmp_path, base="none")
+    assert len(opened(tmp_path, base="below").runs) == 2
+
+
+def test_one_name_for_two_selections_of_bands_is_refused(tmp_path):
+    run_in(tmp_path), run_in(tmp_path, "below"), run_in(tmp_path, "below", seed=1)
+    with_selection(tmp_path, run_in(tmp_path, "below", seed=2), "f" * 64, keep_hz=[[0.0, 900.0]])
+    with pytest.raises(Refused, match="arm below has other bands in below2None than in below0None; give one of them"):
+        opened(tmp_path)
+
+
+def test_two_names_for_one_selection_of_bands_are_refused(tmp_path):
+    run_in(tmp_path), run_in(tmp_path, "below"), run_in(tmp_path, "under")
+    with pytest.raises(Refused, match="arms below and under are fed the same bands; a comparison of the two says"):
+        opened(tmp_path)
+
+
+def test_every_seed_of_a_random_arm_removes_other_bands(tmp_path):
+    for seed in range(2):
+        run_in(tmp_path, seed=seed)
+        with_selection(tmp_path, run_in(tmp_path, "random", seed=seed), f"{seed}" * 64, choose="random", draw=seed)
+    assert len(opened(tmp_path).runs) == 4
+
+
+def test_a_run_that_is_named_twice_is_counted_once(tmp_path, caplog):
+    run = run_in(tmp_path)
+    comparison = Comparison.of(tmp_path / "out", [run.folder, run.folder / "." / ""], ComparisonSettings())
+    assert len(comparison.runs) == 1
+    assert "is the same run as" in caplog.text

@@ -1,10 +1,21 @@
 import numpy as np
 import pytest
 
-from respcam.heat.bands import BandSelection, Guide, HzGroups, fed_bands, group_of_band, kept_bands, least_important
+from respcam.errors import Refused
+from respcam.heat.bands import (
+    BandSelection,
+    GroupedBands,
+    Guide,
+    HzGroups,
+    fed_bands,
+    group_of_band,
+    kept_bands,
+    least_important,
+)
 from respcam.sound.front_end import FrontEnd, band_edges_hz
 
 EDGES = band_edges_hz(FrontEnd())
+ABOVE_2000_HZ = [2240, 2500, 2800, 3150, 3550, 4000]
 GROUPS = HzGroups([100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000])
 
 
@@ -83,3 +94,49 @@ def test_masked_bands_are_fed():
     assert fed_bands(EDGES, selection).all()
     assert not kept_bands(EDGES, selection).all()
     assert BandSelection().guide is None
+
+
+@pytest.mark.parametrize(
+    ("range_hz", "edges_hz"),
+    [
+        ((100, 2000), [100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000]),
+        ((100, 4000), [*[100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1840, 2000], *ABOVE_2000_HZ]),
+        ((50, 600), [50, 275, 600]),
+        ((100, 1950), [100, 275, 450, 625, 800, 975, 1150, 1325, 1500, 1670, 1950]),
+    ],
+)
+def test_groups_follow_the_front_end(range_hz, edges_hz):
+    front_end = FrontEnd(f_min_hz=range_hz[0], f_max_hz=range_hz[1])
+    groups = HzGroups().over(front_end)
+    assert groups.edges_hz == edges_hz
+    edges = band_edges_hz(front_end)
+    assert (group_of_band(edges[:, 1], groups) >= 0).all()
+    assert HzGroups([0, 300]).over(front_end).edges_hz == [0, 300]  # as they were set
+
+
+def test_a_range_that_no_window_resolves_has_no_groups():
+    with pytest.raises(Refused, match="f_min_hz, f_max_hz are 100, 200; expected 160 Hz between them"):
+        HzGroups().over(FrontEnd(f_min_hz=100, f_max_hz=200))
+
+
+def test_a_fed_band_outside_of_every_group_is_refused():
+    is_fed = np.ones(64, dtype=bool)
+    with pytest.raises(Refused, match=r"\d+ of the 64 bands that the model is fed lie outside \(15\d\d to 1950 Hz\)"):
+        GroupedBands.of(EDGES, is_fed, HzGroups([100, 500, 1500]))
+    GroupedBands.of(EDGES, EDGES[:, 1] < 1500, HzGroups([100, 500, 1500]))
+
+
+@pytest.mark.parametrize(
+    ("selection", "message"),
+    [
+        ({"keep_hz": [[0, 600]]}, r"bands.keep_hz is \[\[0.0, 600.0\]\] in bands=all"),
+        ({"removed": [3]}, r"bands.removed is \[3\] in bands=all"),
+        ({"spread_hz": [100, 1500]}, r"bands.spread_hz is \[100, 1500\] in bands=all"),
+        ({"name": "below_1500hz", "keep_hz": [[0, 600]]}, "below_1500hz, but .* has no edge at 1500 Hz"),
+        ({"name": "respread_1500hz", "spread_hz": [100, 900]}, "has no edge at 1500 Hz"),
+    ],
+)
+def test_the_name_of_an_arm_may_not_contradict_its_bands(selection, message):
+    with pytest.raises(Refused, match=message):
+        BandSelection(**selection)
+    BandSelection(**{**selection, "name": "mine"})

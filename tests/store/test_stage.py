@@ -108,3 +108,16 @@ def test_reading_what_is_not_made_names_the_command(total):
 def test_a_stage_stands_for_its_content(total):
     assert isinstance(total, Digested)
     assert not isinstance("text", Digested)
+
+
+def test_another_version_of_what_computes_is_another_output(total, monkeypatch):
+    """Results are named by code as well as by settings: old ones are not taken for those of new code."""
+    before = total.digest
+    monkeypatch.setattr("respcam.store.stage.version", lambda name: "99+cpu" if name == "respcam" else "1")
+    changed = replace(total).digest
+    assert changed != before
+    monkeypatch.setattr("respcam.store.stage.version", lambda name: "99+cuda" if name == "respcam" else "1")
+    assert replace(total).digest == changed  # the same version, built for another machine
+    monkeypatch.setattr(Total, "computed_with", ("numpy",))
+    monkeypatch.setattr("respcam.store.stage.version", lambda name: "99" if name == "respcam" else "2")
+    assert replace(total).digest != changed
