@@ -1,14 +1,18 @@
 """The command line: every option composes, mistakes end in one line, the README's commands exist."""
 
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from conftest import PROJECT, SMALL
 
+from respcam.cli import composition
 from respcam.cli.composition import composed_settings as composed
 from respcam.errors import Refused
 from respcam.heat.bands import kept_bands
@@ -62,7 +66,7 @@ def test_the_default_is_the_front_end_of_the_field():
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("+front_end.n_ffft=512", "front_end.n_ffft: Key 'n_ffft' not in 'FrontEnd'"),
+        ("+front_end.n_ffft=512", "front_end.n_ffft: no such setting; did you mean n_fft?"),
         (
             "training.epochs=many",
             "training.epochs: Value 'many' of type 'str' could not be converted to Integer",
@@ -156,6 +160,34 @@ def test_a_stage_alone_prints_where_it_lies(tmp_path):
     again = run("run.py", *few, cwd=tmp_path)
     assert again.stdout == result.stdout
     assert "nothing recomputed" in again.stderr
+
+
+def test_an_interruption_ends_with_one_line_and_the_same_command_goes_on(tmp_path):
+    command = [sys.executable, str(PROJECT / "scripts" / "run.py"), *SMALL, "training.epochs=500", "until=train"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("outputs/store/train/*/checkpoint.pt")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert (
+        err.strip().splitlines()[-1].startswith("interrupted: every finished stage and the last complete epoch are")
+    )
+    again = run("run.py", *SMALL, "until=features", cwd=tmp_path)
+    assert "nothing recomputed" in again.stderr
+
+
+def test_a_setting_has_one_default(monkeypatch):
+    """What a dataclass takes without a word is what the configuration says."""
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    cfg = composition.composed([])
+    for name, cls in composition.NODES.items():
+        if name not in ("dataset", "task"):  # which have no default
+            assert composition.typed(cls, cfg, name) == cls(), name
 
 
 def test_a_folder_becomes_a_manifest_that_validates(tmp_path, write_sound, noise):

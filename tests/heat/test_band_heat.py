@@ -90,3 +90,17 @@ def test_heat_of_other_bands_or_patients_is_refused():
         band_profile(np.ones((2, 54, 96)))
     with pytest.raises(Refused, match=r"patients has the shape \(3,\); expected one patient for each of 2 patches"):
         band_profile(np.ones((2, 64, 96)), patients=np.arange(3))
+
+
+@pytest.mark.parametrize("f_max_hz", [1000, 2000, 4000, 8000])
+def test_all_heat_lies_in_a_group_whatever_the_range(f_max_hz):
+    front_end = FrontEnd(f_max_hz=f_max_hz)
+    heat = np.random.default_rng(0).random((6, 64))
+    bands = pd.DataFrame(band_edges_hz(front_end), columns=["lower_hz", "centre_hz", "upper_hz"]).assign(
+        band=range(64)
+    )
+    groups = HzGroups().over(front_end)
+    table = heat_table(heat, np.repeat(["a", "b"], 3), bands, groups, SETTINGS)
+    of_groups = table[table["scope"] == "group"]
+    assert of_groups["share"].sum() == pytest.approx(1)
+    assert of_groups["n_bands"].sum() == 64

@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import NoReturn, ParamSpec
@@ -41,7 +42,8 @@ def reports_refusals(command: Callable[Parameters, None]) -> Callable[Parameters
             _end(f"error: {refusal}", 1)
         except JobFailedError:
             _end("error: a job of the sweep failed, see above; the same command tries it again", 1)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
+            traceback.clear_frames(error.__traceback__)  # ends progress bars before the line is printed
             _end(
                 "interrupted: every finished stage and the last complete epoch are kept; the same command goes on",
                 INTERRUPTED,
