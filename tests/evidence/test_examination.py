@@ -81,7 +81,7 @@ def test_a_model_no_better_than_chance_supports_nothing():
     tables, verdict = examined(auroc=Interval(0.5, 0.3, 0.7))
     assert not verdict["is_supported"]
     assert verdict["outcome"] == "not_supported"
-    assert verdict["words"].startswith("Not supported: the model is not surely better than chance (AUROC 0.50")
+    assert verdict["words"].startswith("Not supported: the model is not clearly better than chance (AUROC 0.50")
     assert verdict["supported_methods"] == []
     (objection,) = verdict["objections_to_model"]
     assert objection["kind"] == "chance"

@@ -174,7 +174,7 @@ def test_one_class_cannot_fill_from_another(caplog):
     data.frames = [frames for frames, is_normal in zip(data.frames, normal, strict=True) if is_normal]
     sample = sample_patches(units, data, [1], 8, 0, BOOTSTRAP)
     assert list(scores_of(sample, FILLS)) == ["mean", "floor"]
-    assert "test has one class only" in caplog.text
+    assert "test has only one class" in caplog.text
     with pytest.raises(Refused, match="add mean or floor"):
         scores_of(sample, ["other"])
 
