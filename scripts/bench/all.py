@@ -1,9 +1,9 @@
 """Every benchmark of speed in one run: python scripts/bench/all.py [--rounds 7] [--skip growth]
 
 Every benchmark gets the options. With a data set (dataset=sprsound2022 dataset.root=DIR dataset.missing=skip
-task=adventitious) the works that read recordings read those; else sounds are made. growth with 100 hours writes 32
-GB: --skip growth leaves it out. Training to a given accuracy and a sweep take longer still and have commands of their
-own, time_to_auroc.py and sweep.py.
+task=adventitious), benchmarks that need recordings read it; else sounds are generated. growth with 100 hours writes
+32 GB; --skip growth leaves it out. Longer benchmarks have their own commands: time_to_auroc.py (training to a given
+AUROC) and sweep.py.
 """
 
 import cam
@@ -28,9 +28,11 @@ BENCHES = {
 
 def main() -> None:
     parser = measure.parser(__doc__)
-    parser.add_argument("--skip", nargs="+", default=[], choices=list(BENCHES))
-    parser.add_argument("--hours", type=float, nargs="+", default=[1, 10, 100], help="of growth")
-    parser.add_argument("--patches", type=int, default=480, help="of occlusion")
+    parser.add_argument("--skip", nargs="+", default=[], choices=list(BENCHES), help="benchmarks to leave out")
+    parser.add_argument(
+        "--hours", type=float, nargs="+", default=[1, 10, 100], help="corpus sizes of growth, in hours"
+    )
+    parser.add_argument("--patches", type=int, default=480, help="number of patches of occlusion")
     arguments = parser.parse_args()
     where = measure.machine()
     rows = []
@@ -38,7 +40,7 @@ def main() -> None:
         if name not in arguments.skip:
             measure.say(f"bench: {name}")
             of_bench = bench.rows(arguments)
-            measure.write(name, of_bench, where)  # what was measured stays, whatever comes after
+            measure.write(name, of_bench, where)  # saved at once, in case a later benchmark fails
             rows += of_bench
     measure.write("all", rows, where)
 

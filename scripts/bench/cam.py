@@ -1,10 +1,9 @@
-"""Grad-CAM against plain inference, pytorch-grad-cam and captum, on the same network and patches.
+"""Speed of Grad-CAM, compared with inference, pytorch-grad-cam and captum on the same network and patches.
 
 python scripts/bench/cam.py [model=timm model.name=resnet18 ...]
 
-The network has random weights, which cost the same as trained ones, and the heat is taken from its last block.
-Patches are noise. All works end at the resolution of the layer, but for pytorch-grad-cam, which always resizes and
-scales.
+The network has random weights, which take the same time as trained ones. The heat is that of its last block. Patches
+are noise. All results have the resolution of the layer, except that pytorch-grad-cam always resizes and scales.
 """
 
 import argparse
@@ -44,7 +43,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
                 "captum": lambda p=patches, t=target: captum.attribute(p, t, relu_attributions=True),
                 "pytorch-grad-cam": lambda p=patches, lib=library: lib(p, [ClassifierOutputTarget(1)] * len(p)),
             }
-            # calls of a millisecond in many short rounds: the machine changes its speed between long ones
+            # many short rounds for calls of a millisecond, because the speed of the machine changes between long ones
             seconds = measure.alternate(works, arguments.rounds * (20 if n == 1 else 1), per_round_s=0.03)
         on = f"{n} patches, {settings.model.name}, {settings.training.threads} threads"
         one_class = seconds["one class"]

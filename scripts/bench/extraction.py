@@ -1,9 +1,9 @@
-"""All recordings of a data set to log-mel frames, on one process and on every core.
+"""Speed of feature extraction: all recordings of a data set to log-mel frames, with one process and with all cores.
 
 python scripts/bench/extraction.py [dataset=sprsound2022 dataset.root=DIR dataset.missing=skip]
 
-The stages resample and features as a run has them: with their files on disk and the start of worker processes. The
-recordings come from memory after the first round, which is not counted.
+It runs the stages resample and features of a run, including files on disk and the start of worker processes. The
+first round is not counted; after it, the recordings are in the file cache.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
             return float((recordings["source_samples"] / recordings["source_rate_hz"]).sum() / 3600)
 
         def between() -> None:
-            get_reusable_executor(reuse=True).shutdown()  # every round starts its processes itself
+            get_reusable_executor(reuse=True).shutdown()  # so that every round starts its processes
             for store in Path(folder).glob("store*"):
                 measure.emptied(store)
 

@@ -1,9 +1,9 @@
-"""Audio file to log-mel frames on one core, against librosa, torchaudio and the floor that the work itself sets.
+"""Speed from audio file to log-mel frames on one core, compared with librosa, torchaudio and a lower limit.
 
 python scripts/bench/front_end.py [dataset=sprsound2022 dataset.root=DIR dataset.missing=skip]
 
-Every work starts from files and ends with frames in memory. The floor is decoding, soxr and one real FFT of the
-frames: no window, no filters, no logarithm, no check of the input.
+Every function starts from files and ends with frames in memory. The lower limit ("floor") is decoding, soxr and one
+real FFT of the frames, without window, filters, logarithm and check of the input.
 """
 
 import argparse

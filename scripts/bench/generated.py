@@ -1,4 +1,4 @@
-"""Hours of made-up recordings that take the disk space of a few seconds, for benchmarks of scale."""
+"""Generated corpora for benchmarks: many recordings as links to a few files of noise."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ PER_PATIENT = 8
 
 
 def source(folder: Path, hours: float) -> Dataset:
-    """Make recordings of noise, most of them links to the same few files; half of the patients have the sign."""
+    """Make recordings of noise, most of them links to the same few files; half of the patients have wheezes."""
     folder.mkdir(parents=True, exist_ok=True)
     sounds = [measure.noise_file(folder, FILE_S, RATE_HZ, seed) for seed in range(N_SOUNDS)]
     digests = [file_sha256(path) for path in sounds]

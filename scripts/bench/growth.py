@@ -1,12 +1,11 @@
-"""How time and memory grow with the corpus: 1, 10 and 100 hours of generated audio through four stages.
+"""Time and memory by corpus size: four stages on 1, 10 and 100 hours of generated audio.
 
 python scripts/bench/growth.py [--hours 1 10 100]
 
-Each size runs in a process of its own on one core's worth of workers, training for one epoch, after a small corpus
-that warms imports up; sizes below 10 hours run five times, and the median counts. Memory is what the process holds by
-itself (anonymous pages, sampled ten times a second): pages of mapped files can be given back at any time and are not
-counted. 100 hours need 32 GB of disk for a while. Files of a finished size are emptied, and deleted at the very end
-(see `measure.emptied`).
+Each size runs in its own process with one worker and one epoch of training, after a small corpus as warm-up. Sizes
+below 10 hours run five times, and the median counts. Memory is the anonymous memory of the process, sampled ten times
+a second; pages of mapped files are not counted, because the system can free them at any time. 100 hours temporarily
+need 32 GB of disk. Files of a finished size are emptied, and deleted at the end (see `measure.emptied`).
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What every benchmark shares: alternating runs, medians of ratios, the table and its JSON."""
+"""Common functions of the benchmarks: alternating runs, medians of ratios, table and JSON."""
 
 import argparse
 import json
@@ -28,20 +28,20 @@ OUTPUT = Path("outputs/bench")
 
 @dataclass(frozen=True)
 class Row:
-    """One figure of a benchmark.
+    """One number of a benchmark.
 
     Attributes
     ----------
     bench, what, on : str
-        Benchmark, what is compared, on what input.
+        Name of the benchmark, of the comparison, and of the input.
     figure : float
         Median over the rounds.
     low, high : float
-        Least and largest round.
+        Smallest and largest round.
     unit : str
-        ``x`` for a ratio.
+        Unit of the number; ``x`` for a ratio.
     limit : str
-        Such as ``<= 1.15``; blank where the figure is for information.
+        Limit such as ``<= 1.15``; blank if there is none.
     """
 
     bench: str
@@ -55,7 +55,7 @@ class Row:
 
     @property
     def is_met(self) -> bool | None:
-        """Whether the figure keeps its limit; None where it has none."""
+        """Whether the number meets its limit; None if there is no limit."""
         if not self.limit:
             return None
         sign, bound = self.limit.split()
@@ -68,22 +68,23 @@ def alternate(
     per_round_s: float = 0.2,
     between: Callable[[], object] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Time works in turn, so that a machine that slows down slows all of them.
+    """Time functions in turn, so that a slower machine slows all of them.
 
     Parameters
     ----------
     works : dict of str to callable
+        Functions to time, by name.
     rounds : int
-        Counted rounds, after one that is not.
+        Number of counted rounds, after one that is not counted.
     per_round_s : float
-        A work shorter than this is repeated within a round, up to about this time.
+        A shorter function is repeated within a round, up to about this time.
     between : callable
-        Called after every work, outside the time that is taken.
+        Function called after every timed function; its time does not count.
 
     Returns
     -------
     dict of str to list of float
-        Seconds per call, one for each round.
+        Seconds per call, one value per round.
     """
 
     def seconds(work: Callable[[], object], n: int = 1) -> float:
@@ -106,17 +107,17 @@ def alternate(
 
 
 def ratio(bench: str, what: str, on: str, upper: Sequence[float], lower: Sequence[float], limit: str = "") -> Row:
-    """Quotient of two works, round by round."""
+    """Ratio of two series of times, round by round."""
     return spread(bench, what, on, [above / below for above, below in zip(upper, lower, strict=True)], limit=limit)
 
 
 def spread(bench: str, what: str, on: str, values: Sequence[float], unit: str = "x", limit: str = "") -> Row:
-    """Median, least and largest of some values."""
+    """Median, smallest and largest of some values."""
     return Row(bench, what, on, float(statistics.median(values)), float(min(values)), float(max(values)), unit, limit)
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were taken on."""
+    """Describe the machine, the packages and the date."""
     names = [line.partition(":")[2].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     versions = {}
     for name in PACKAGES:
@@ -155,11 +156,13 @@ def table(rows: Sequence[Row]) -> str:
 
 
 def parser(doc: str | None) -> argparse.ArgumentParser:
-    """Options that every benchmark takes."""
+    """Command-line options of every benchmark."""
     options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--rounds", type=int, default=7, help="counted rounds")
+    options.add_argument("--rounds", type=int, default=7, help="number of counted rounds")
     options.add_argument(
-        "overrides", nargs="*", help="as for run.py, such as dataset=sprsound2022 dataset.root=DIR; else synthetic"
+        "overrides",
+        nargs="*",
+        help="overrides as for run.py, such as dataset=sprsound2022 dataset.root=DIR; default: synthetic",
     )
     return options
 
@@ -195,7 +198,7 @@ def noise_file(folder: Path, seconds: float, rate_hz: int, seed: int = 0) -> Pat
 
 
 def training_of(settings: "RunSettings") -> "Train":
-    """The training of a run, ready to start: its recordings are resampled and framed where they are not yet."""
+    """The training of a run, ready to start: resample and features are made if needed."""
     from respcam.stages.run import Run
 
     run = Run.of(settings)
@@ -204,10 +207,10 @@ def training_of(settings: "RunSettings") -> "Train":
 
 
 def emptied(folder: Path) -> None:
-    """Give the space of all files back and keep their names.
+    """Empty all files and keep their names.
 
-    For minutes after files were deleted, ext4 passes over their inodes whenever a file is made, which took 0.8 ms
-    instead of 0.05 once thousands had gone: a benchmark that deletes slows its own next round.
+    After files were deleted, ext4 skips their inodes for minutes whenever a file is made. After thousands of deleted
+    files this took 0.8 ms instead of 0.05 ms. So a benchmark that deletes files would slow its next round.
     """
     for path in folder.rglob("*"):
         if path.is_file():
@@ -215,6 +218,6 @@ def emptied(folder: Path) -> None:
 
 
 def scratch() -> tempfile.TemporaryDirectory:
-    """Make a folder beside the output, on the disk that a user's results would lie on."""
+    """Make a temporary folder beside the output, on the same disk as the results of a user."""
     OUTPUT.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryDirectory(dir=OUTPUT)

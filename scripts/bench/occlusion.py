@@ -1,11 +1,11 @@
-"""Occlusion of 12 sets of bands against plain inference and against a loop over recordings and groups.
+"""Speed of occlusion of 12 sets of bands, compared with inference and with a naive loop.
 
 python scripts/bench/occlusion.py [--patches 480] [model=timm model.name=resnet18 ...]
 
-The sets are the 11 groups of Hz and the bands above 1500 Hz together. All works go over the same patches of noise,
-cut into recordings of 20. Inference is what predictions are made with, in single precision; occlusion is the trust
-stage's, in the precision of training; the naive loop runs the network once per recording and set, as a notebook
-would, in single precision. The network has random weights, which cost the same.
+The sets are the 11 groups of Hz, and all bands above 1500 Hz together. All functions process the same patches of
+noise, in recordings of 20 patches. Inference is in single precision, as for predictions. Occlusion is that of the
+trust stage, in the precision of training. The naive loop runs the network once per recording and set, in single
+precision, as a simple script would. The network has random weights, which take the same time as trained ones.
 """
 
 import argparse
@@ -90,5 +90,5 @@ def naive(model: TrainedModel, patches: np.ndarray, bands: GroupedBands, sets: l
 
 if __name__ == "__main__":
     parser = measure.parser(__doc__)
-    parser.add_argument("--patches", type=int, default=480)
+    parser.add_argument("--patches", type=int, default=480, help="number of patches")
     measure.main("occlusion", rows, parser.parse_args())

@@ -1,9 +1,10 @@
-"""Sounds whose answer is known: does each method find the planted frequency?
+"""Test of heat on sounds with a planted frequency: does each method find it?
 
 python scripts/bench/planted.py [--workers 2] [--plants 21] [--seed 1]
 
-Trains a small model per planted frequency (the centre of every group of Hz and every edge between two), lets the
-trust stage look at it, and scores every method against the truth. Run again, it goes on where it was.
+Trains a small model per planted frequency (the centre of every group of Hz and every edge between two groups). The
+trust stage examines the model, and the result of every method is compared with the planted frequency. When it is
+started again, it continues.
 """
 
 import argparse
@@ -23,17 +24,19 @@ from respcam.heat.bands import HzGroups
 from respcam.stages.run import Run, RunSettings
 
 LOW_HUM_HZ, HIGH_HUM_HZ = 300, 1200
-FAR_HZ = 700  # plants below it get the high hum: no plant shares its group with the hum
+FAR_HZ = 700  # plants below it get the high hum, so that no plant is in the group of the hum
 OUTPUT = Path("outputs/bench/planted")
 BLANK = dict.fromkeys(("layers", "fill", "weights"), "")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--workers", type=int, default=os.cpu_count(), help="models trained at a time")
-    parser.add_argument("--plants", type=int, default=None, help="how many plants, spread over the range; all")
-    parser.add_argument("--plant", default="wheeze", choices=["wheeze", "crackle"])
-    parser.add_argument("--seed", type=int, default=1, help="of sounds and weights")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count(), help="number of models trained at the same time"
+    )
+    parser.add_argument("--plants", type=int, default=None, help="number of planted frequencies; default: all")
+    parser.add_argument("--plant", default="wheeze", choices=["wheeze", "crackle"], help="kind of plant")
+    parser.add_argument("--seed", type=int, default=1, help="seed of sounds and weights")
     arguments, overrides = parser.parse_known_args()
     groups = settings(arguments, 890, overrides).hz_groups
     plants = [(low + high) / 2 for low, high in zip(groups.edges_hz[:-1], groups.edges_hz[1:], strict=True)]
@@ -76,7 +79,7 @@ def run(arguments: argparse.Namespace, plant_hz: float, overrides: list[str]) ->
 
 
 def score(folder: Path, plant_hz: float, groups: HzGroups) -> list[dict]:
-    """One row per method: what it says, and how far that is from the truth."""
+    """One row per method: the frequency that it finds, and its error."""
     confusion = run_folder.METRICS.read(folder)["test"]["confusion"]["true_by_predicted"]
     accuracy = sum(confusion[k][k] for k in range(2)) / sum(map(sum, confusion))
     tables = {
@@ -116,7 +119,7 @@ def score(folder: Path, plant_hz: float, groups: HzGroups) -> list[dict]:
 
 
 def summary(table: pd.DataFrame) -> str:
-    """Markdown: one row per method, over the plants whose model learnt the task."""
+    """Table in Markdown: one row per method, for the plants whose model learnt the task."""
     learnt = table[table["accuracy"] >= 0.95]
     n = learnt["plant_hz"].nunique()
     lines = [

@@ -1,8 +1,8 @@
-"""How long a command takes that has nothing to do: --help, and a run whose every stage was done before.
+"""Start-up time of a command without work: --help, and a run with all stages finished.
 
 python scripts/bench/start_up.py [dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious]
 
-The first run is made where it is not done yet.
+If the run is not finished, it is made first.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""A sweep with one joblib worker and with two, one torch thread each.
+"""Time of a sweep with one and with two joblib workers, one torch thread each.
 
 python scripts/bench/sweep.py [--rounds 1] [dataset=sprsound2022 dataset.root=DIR ... training.epochs=2]
 
-Twelve runs, six seeds by two arms, from files to reports in an empty folder every time: the start of the workers is
-counted, and what they wait for one another (the first to need the features makes them).
+Each sweep has twelve runs (six seeds, two arms), from files to reports, in an empty folder. The time includes the
+start of the workers and their waiting: the first worker that needs the features makes them for all.
 """
 
 import argparse

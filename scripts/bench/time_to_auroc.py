@@ -1,10 +1,11 @@
-"""How long training takes to a given AUROC on validation patients, with these settings and with others.
+"""Training time to a given AUROC on validation patients, with two sets of settings.
 
 python scripts/bench/time_to_auroc.py --auroc 0.84 --against training.epochs=32 training.pooling=mean
     -- dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious
 
-Settings and others take turns, seed by seed. The time is that of the first epoch whose AUROC is as asked, the epochs
-of a run taken as equally long; a run that never gets there counts in full and is named. No test recording is touched.
+The two sets of settings take turns, seed by seed. The time ends with the first epoch that reaches the AUROC; all
+epochs of a run count as equally long. A run that never reaches it counts with its full time. No test recording is
+used.
 """
 
 import argparse
@@ -43,7 +44,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
 
 
 def trained(arguments: argparse.Namespace, overrides: list[str]) -> dict[str, float]:
-    """Seconds to the AUROC that is asked for, and the AUROC of the epoch that would be kept."""
+    """Seconds to the given AUROC, and the AUROC of the chosen epoch."""
     settings = composed_settings(overrides)
     recipe, train = settings.recipe, measure.training_of(settings)
     prepared = train.prepare()
@@ -75,7 +76,7 @@ def trained(arguments: argparse.Namespace, overrides: list[str]) -> dict[str, fl
 
 if __name__ == "__main__":
     parser = measure.parser(__doc__)
-    parser.add_argument("--auroc", type=float, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--against", nargs="+", required=True, help="what the other settings have different")
+    parser.add_argument("--auroc", type=float, required=True, help="AUROC on validation patients to reach")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], help="seeds of the trainings")
+    parser.add_argument("--against", nargs="+", required=True, help="overrides of the other settings")
     measure.main("time_to_auroc", rows, parser.parse_args())

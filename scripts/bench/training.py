@@ -1,10 +1,10 @@
-"""Patches per second of the training loop, against a bare PyTorch loop and the convolutions alone.
+"""Speed of the training loop, compared with a bare PyTorch loop and with the convolutions alone.
 
 python scripts/bench/training.py [dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious]
 
-The bare loop has the same network, optimiser, precision and batches, all of them in memory: what it lacks is drawing
-patches, scaling, augmentation, the running average of the weights and the schedule. The convolutions alone, with the
-same shapes in the same precision and nothing else, are as fast as this machine trains such a network.
+The bare loop has the same network, optimiser and precision, and the same batches, in memory. It has no sampling of
+patches, scaling, augmentation, running average of the weights or schedule. The convolutions alone have the same
+shapes and precision. They are the lower limit of the training time on this machine.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
 
 
 class Bench:
-    """A network and its batches, and what is timed with them."""
+    """A network with its batches, and the timed functions."""
 
     def __init__(
         self,
@@ -107,7 +107,7 @@ class Bench:
         precision = torch.bfloat16 if self.fabric._precision.precision == "bf16-mixed" else torch.float32
         for number, (layer, example) in enumerate(caught):
             alone = copy.deepcopy(layer).to(precision)
-            # nobody asks for the gradient of the network's input
+            # training does not compute the gradient of the input of the network
             example = example.detach().to(precision).requires_grad_(number > 0)
             yield alone, example, torch.ones_like(alone(example))
 

@@ -1,9 +1,9 @@
-"""What explanation and trust cost beside plain inference over the same recordings, as a ratio.
+"""Time of the explain and trust stages, as a ratio to inference on the same recordings.
 
 python scripts/bench/trust_cost.py dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious
 
-Runs the stages up to training where they are not done, then, in turn and several times: plain inference over the test
-recordings, the explain stage, the trust stage. The limit is 3 times plain inference.
+First makes the stages up to training if needed. Then it runs, in turn and several times: inference on the test
+recordings, the explain stage, the trust stage. The limit is 3 times inference.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from respcam.stages.run import Run
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="number of counted rounds")
     arguments, overrides = parser.parse_known_args()
     run = Run.of(composed_settings(overrides))
     run.make("train")
@@ -42,7 +42,7 @@ def main() -> None:
     for repeat in range(arguments.repeats + 1):
         with tempfile.TemporaryDirectory() as folder:
             row = measure(Path(folder))
-        if repeat:  # the first round warms caches up
+        if repeat:  # the first round is a warm-up
             rows.append(row)
             print("plain {:.2f} s, explain {:.2f} s, trust {:.2f} s, ratio {:.2f}".format(*row), file=sys.stderr)
     plain_s, explain_s, trust_s, ratio = (statistics.median(column) for column in zip(*rows, strict=True))

@@ -11,7 +11,7 @@ METRICS = ("auroc", "sensitivity", "specificity", "score", "balanced_accuracy", 
 
 @dataclass(frozen=True)
 class Interval:
-    """A metric with its 95 % interval; None where it is not defined."""
+    """Value of a metric with its 95 % interval; None if the metric is not defined."""
 
     value: float | None
     low: float | None
@@ -20,11 +20,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class BootstrapSettings:
-    """Resampling of patients.
+    """Settings of the bootstrap over patients.
 
     Parameters
     ----------
     n_resamples : int
+        Number of resamples.
     seed : int
     """
 
@@ -37,10 +38,10 @@ class BootstrapSettings:
 
 
 def patient_weights(patients: np.ndarray, settings: BootstrapSettings) -> np.ndarray:
-    """How often each unit counts in each bootstrap resample of the patients.
+    """Count of each unit in each bootstrap resample of the patients.
 
-    Patients are drawn with replacement; all units of a drawn patient come along, since recordings
-    of one patient are not independent.
+    Patients are sampled with replacement, each with all units, because recordings of one patient are not
+    independent.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def patient_weights(patients: np.ndarray, settings: BootstrapSettings) -> np.nda
 
 
 def weights_and_resamples(patients: np.ndarray, settings: BootstrapSettings) -> np.ndarray:
-    """Every unit once, followed by `patient_weights`: int64 [shape=(1 + resample, unit)]."""
+    """Weight 1 for every unit, followed by `patient_weights`: int64 [shape=(1 + resample, unit)]."""
     drawn = patient_weights(patients, settings)
     return np.concatenate([np.ones((1, len(patients)), dtype=drawn.dtype), drawn])
 
@@ -81,13 +82,12 @@ def confusion_matrices(target: np.ndarray, predicted: np.ndarray, n_classes: int
 
 
 def metrics_from_confusion(confusion: np.ndarray, normal: int | None, score: str) -> dict[str, np.ndarray]:
-    """Compute the metrics that need the confusion matrix only.
+    """Compute the metrics that need only the confusion matrix.
 
-    Sensitivity: units that are not normal and get the class they have, of all that are not normal.
-    Specificity: normal units called normal, of all normal. Score: ``icbhi`` (SE + SP) / 2 (Rocha
-    et al. 2019); ``sprsound`` the mean of that and of the harmonic mean (Zhang et al. 2022).
-    Balanced accuracy: mean recall over the classes that occur. Macro F1: mean over the classes
-    that occur or are predicted.
+    Sensitivity (SE): share of the not normal units that are predicted as their class. Specificity (SP): share of
+    the normal units that are predicted as normal. Score: for ``icbhi``, (SE + SP) / 2 (Rocha et al. 2019); for
+    ``sprsound``, the mean of (SE + SP) / 2 and of the harmonic mean of SE and SP (Zhang et al. 2022). Balanced
+    accuracy: mean recall of the classes that occur. Macro F1: mean F1 of the classes that occur or are predicted.
 
     Parameters
     ----------
@@ -95,12 +95,12 @@ def metrics_from_confusion(confusion: np.ndarray, normal: int | None, score: str
     normal : int, optional
         Index of the normal class.
     score : str
-        icbhi or sprsound.
+        Definition of the score: icbhi or sprsound.
 
     Returns
     -------
     dict of str to float64 [shape=(...)]
-        NaN where a metric is not defined.
+        Values by metric; NaN where a metric is not defined.
     """
     n_true, n_predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
@@ -129,27 +129,27 @@ def metrics_from_confusion(confusion: np.ndarray, normal: int | None, score: str
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean over the last axis, NaN left out; NaN where nothing else is there: float64 [shape=(...)]."""
+    """Mean over the last axis without NaN; NaN where all values are NaN: float64 [shape=(...)]."""
     is_known = ~np.isnan(values)
     with np.errstate(invalid="ignore"):
         return np.where(is_known, values, 0).sum(axis=-1) / is_known.sum(axis=-1)
 
 
 def auroc(target: np.ndarray, probability: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Area under the ROC curve; for more than two classes the mean of one against the rest.
+    """Area under the ROC curve (AUROC); for more than two classes, the mean of one class against the rest.
 
     Parameters
     ----------
     target : int [shape=(unit,)]
     probability : float [shape=(unit, class)]
-        Or any score that rises with it.
+        Probabilities, or scores that rise with them.
     weights : int [shape=(..., unit)], optional
-        How often each unit counts; each row gives one area.
+        Count of each unit; each row gives one area.
 
     Returns
     -------
     float64 [shape=(...)]
-        Mean over the classes that occur and are not alone; NaN where there is none.
+        Mean over the classes with units inside and outside the class; NaN if there is none.
     """
     weights = np.ones(len(target)) if weights is None else weights
     n_classes = probability.shape[1]
@@ -158,7 +158,7 @@ def auroc(target: np.ndarray, probability: np.ndarray, weights: np.ndarray | Non
 
 
 def _area(is_positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Chance that a positive unit scores above a negative one, ties counted half: [shape=(...)]."""
+    """Probability that a positive unit scores above a negative one; a tie counts half: [shape=(...)]."""
     order = np.argsort(score, kind="stable")
     first_of_tie = np.flatnonzero(np.diff(score[order], prepend=-np.inf))
     positive, negative = (
@@ -183,16 +183,16 @@ def resampled_metrics(
     ----------
     target : int [shape=(unit,)]
     probability : float [shape=(unit, class)]
-        The class with the highest one is the prediction.
+        The class with the highest probability is the prediction.
     weights : int [shape=(resample, unit)]
-        How often each unit counts.
+        Count of each unit.
     normal : int, optional
     score : str
 
     Returns
     -------
     dict of str to float64 [shape=(resample,)]
-        NaN where a metric is not defined.
+        Values by metric; NaN where a metric is not defined.
     """
     predicted = probability.argmax(axis=1)
     confusion = confusion_matrices(target, predicted, probability.shape[1], weights)
@@ -224,7 +224,7 @@ def evaluate(
     -------
     confusion : int64 [shape=(true class, predicted class)]
     metrics : dict of str to Interval
-        Percentile bootstrap (2.5 %, 97.5 %); resamples in which a metric is not defined do not count.
+        Values with percentile bootstrap intervals (2.5 %, 97.5 %), without resamples where a metric is not defined.
     """
     once = np.ones((1, len(target)), dtype=np.int64)
     confusion = confusion_matrices(target, probability.argmax(axis=1), probability.shape[1], once)[0]
@@ -235,7 +235,7 @@ def evaluate(
 
 
 def interval(value: float, resampled: np.ndarray) -> Interval:
-    """Put a metric beside the 2.5 % and 97.5 % percentiles of its resamples (NaN left out)."""
+    """Join a value with the 2.5 % and 97.5 % percentiles of its resamples (without NaN)."""
     finite = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(finite):
         return Interval(None, None, None)

@@ -244,4 +244,4 @@ def test_a_sweep_goes_on_after_a_failure_and_resumes(tmp_path):
     assert "model.safetensors: identical" in same.stdout
     assert "test auroc" in same.stdout
     assert "differs" not in same.stdout
-    assert "made again before" in run("rerun.py", runs[0], cwd=tmp_path).stderr  # no comparison with itself
+    assert "holds an earlier repetition" in run("rerun.py", runs[0], cwd=tmp_path).stderr  # no comparison with itself

@@ -204,7 +204,7 @@ def test_a_manifest_whose_device_names_the_class_is_warned_of():
     metadata, shortcut = cautions
     assert metadata.kind is confounds.CautionKind.METADATA
     assert metadata.sentence.startswith(
-        "metadata alone tells the classes apart nearly as well as the model (AUROC device 1.000; model 1.000): what"
+        "metadata alone separates the classes nearly as well as the model (AUROC device 1.000; model 1.000): the"
     )
     assert shortcut.kind is confounds.CautionKind.SHORTCUT
     assert shortcut.figures == {"field": "device", "hz": [TOP_HZ], "views": ["occlusion", "heat"]}
@@ -237,7 +237,7 @@ def test_a_rate_that_ends_below_the_top_group_is_warned_of():
     assert [caution.kind for caution in cautions[-2:]] == [confounds.CautionKind.BAND_LIMITED] * 2
     assert cautions[-2].sentence == (
         f"band-limited: occlusion points at {TOP_HZ} Hz, but 12 of 24 recordings come from a source rate as low as "
-        "1600 Hz, which ends there: what is seen may be the source rate"
+        "1600 Hz, too low for this group: the model may recognise the source rate"
     )
     assert cautions[-1].figures["view"] == "heat"
 
@@ -262,8 +262,8 @@ def test_a_top_group_on_the_log_floor_is_warned_of():
     tables, (caution,) = confounds.look(part, trained(), bands, Limits(), BOOTSTRAP)
     assert caution.kind is confounds.CautionKind.BLANK
     assert caution.sentence == (
-        "blank: heat points at 0-200 Hz, where 100% of the input of class wheeze is log floor: what is seen there is "
-        "the absence of sound"
+        "blank: heat points at 0-200 Hz, where 100% of the input of class wheeze is log floor: the model may use the "
+        "absence of sound"
     )
     assert tables["strata"].empty
     assert tables["metadata"].empty

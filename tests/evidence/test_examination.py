@@ -81,7 +81,7 @@ def test_a_model_no_better_than_chance_supports_nothing():
     tables, verdict = examined(auroc=Interval(0.5, 0.3, 0.7))
     assert not verdict["is_supported"]
     assert verdict["outcome"] == "not_supported"
-    assert verdict["words"].startswith("Not supported: the model is not surely better than chance (AUROC 0.50")
+    assert verdict["words"].startswith("Not supported: the model is not clearly better than chance (AUROC 0.50")
     assert verdict["supported_methods"] == []
     (objection,) = verdict["objections_to_model"]
     assert objection["kind"] == "chance"
@@ -140,7 +140,7 @@ def test_the_cutoff_lies_above_the_band_that_the_model_needs():
 
 
 def test_groups_without_a_band_are_refused():
-    with pytest.raises(Refused, match="none of the bands that the model is fed lies in a group"):
+    with pytest.raises(Refused, match="12 of the 12 bands that the model is fed lie outside"):
         grouped(HzGroups([3000, 4000]))
 
 

@@ -41,34 +41,34 @@ def test_good_evidence_is_supported():
         (
             Evidence(Interval(0.8, -0.1, 0.9), GOOD, GOOD, 0.1),
             "uncertain",
-            "occlusion is too uncertain to confirm it (correlation 0.80, interval from -0.10): look at more patches "
+            "occlusion is too uncertain to confirm it (correlation 0.80, interval from -0.10): examine more patches "
             "(trust.patches)",
         ),
-        (Evidence(NONE, GOOD, GOOD, 0.1), "no_effect", "occlusion says nothing to agree with"),
+        (Evidence(NONE, GOOD, GOOD, 0.1), "no_effect", "agreement with occlusion is not defined"),
         (
             Evidence(GOOD, Interval(0.2, -0.1, 0.5), GOOD, 0.1),
             "not_better_than_random",
-            "its hottest groups carry the score no better than random groups",
+            "its hottest groups carry no more of the score than random groups",
         ),
         (
             Evidence(GOOD, NONE, GOOD, 0.1),
             "not_better_than_random",
-            "its hottest groups carry the score no better than random groups",
+            "its hottest groups carry no more of the score than random groups",
         ),
         (
             Evidence(GOOD, GOOD, Interval(-0.2, -0.3, -0.1), 0.1),
             "worse_than_loudest",
-            "its hottest groups carry the score worse than the loudest groups, which know no model",
+            "its hottest groups carry less of the score than the loudest groups",
         ),
         (
             Evidence(GOOD, GOOD, GOOD, 0.3),
             "insensitive",
-            "insensitive to the weights: a network with random weights gives much the same heat (correlation 0.30)",
+            "insensitive to the weights: a network with random weights gives similar heat (correlation 0.30)",
         ),
         (
             Evidence(GOOD, GOOD, GOOD, None),
             "insensitive",
-            "insensitive to the weights: a network with random weights gives much the same heat",
+            "insensitive to the weights: a network with random weights gives similar heat",
         ),
     ],
 )
@@ -94,11 +94,11 @@ def test_each_failure_is_named(evidence, kind, words):
 def test_a_model_that_knows_nothing_supports_nothing(auroc, shown):
     (objection,) = objections_to_model(auroc)
     assert objection.kind is ObjectionKind.CHANCE
-    assert objection.sentence == f"the model is not surely better than chance ({shown})"
+    assert objection.sentence == f"the model is not clearly better than chance ({shown})"
     verdict = judge([], [objection])
     assert verdict.outcome is Outcome.NOT_SUPPORTED
     assert verdict_sentence(verdict, CHOICE, SUPPORTED, "0-200", "200-400") == (
-        f"Not supported: {objection.sentence}. No heat map of this model says anything."
+        f"Not supported: {objection.sentence}. No heat map of this model can be interpreted."
     )
 
 
@@ -114,23 +114,23 @@ def test_lack_of_evidence_is_undecided_and_evidence_against_is_not_supported():
         sentence = verdict_sentence(judge(objections, []), CHOICE, SUPPORTED, "0-200", "200-400")
         assert sentence == (
             f"{word}: HiResCAM at blocks.2 + blocks.3: {joined_sentences(objections)}. "
-            "Occlusion finds 200-400 Hz to matter most."
+            "Occlusion costs most at 200-400 Hz."
         )
 
 
 @pytest.mark.parametrize(
     ("over_loudest", "words"),
     [
-        (GOOD, "better than chance and better than loudness alone"),
-        (Interval(0.1, -0.1, 0.2), "better than chance, though loudness alone does so as well"),
-        (NONE, "better than chance, though loudness alone does so as well"),
+        (GOOD, "better than chance and better than loudness"),
+        (Interval(0.1, -0.1, 0.2), "better than chance, but not clearly better than loudness"),
+        (NONE, "better than chance, but not clearly better than loudness"),
     ],
 )
 def test_support_is_put_into_words(over_loudest, words):
     evidence = Evidence(GOOD, GOOD, over_loudest, 0.1)
     assert verdict_sentence(judge([], []), CHOICE, evidence, "0-200", "200-400") == (
-        "Supported: HiResCAM at blocks.2 + blocks.3 agrees with occlusion (correlation 0.80), finds the bands that "
-        f"carry the score {words}, and is not the heat of a network with random weights. It is densest at 0-200 Hz; "
+        "Supported: HiResCAM at blocks.2 + blocks.3 agrees with occlusion (correlation 0.80). It finds the bands that "
+        f"carry the score {words}. A network with random weights gives other heat. Heat is densest at 0-200 Hz; "
         "occlusion costs most at 200-400 Hz."
     )
 

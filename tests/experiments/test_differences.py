@@ -117,12 +117,12 @@ def difference(value, low, high, p=0.5, n_trainings=5):
             "helps: auroc +0.050 against all (95% interval +0.020 to +0.080",
         ),
         (difference(-0.05, -0.08, -0.02), 0.01, "worse", "harms"),
-        (difference(-0.05, -0.08, -0.02), 0.2, "open", "in doubt once corrected, smaller than 0.080"),
+        (difference(-0.05, -0.08, -0.02), 0.2, "open", "uncertain after correction, smaller than 0.080"),
         (difference(-0.01, -0.06, 0.04), 0.7, "open", "no difference seen, smaller than 0.060"),
         (difference(0.003, -0.008, 0.012), 0.6, "no worse", "smaller than 0.012"),
         (difference(0.0, -0.05, 0.05), 0.9, "open", "finds differences from 0.040 with a power of 80%"),
         (difference(np.nan, np.nan, np.nan), np.nan, "unknown", "not defined"),
-        (difference(0.0, -0.01, 0.01, n_trainings=1), 0.9, "no worse", "One training each"),
+        (difference(0.0, -0.01, 0.01, n_trainings=1), 0.9, "no worse", "One training per arm"),
     ],
 )
 def test_what_follows_is_said_in_words(found, p, verdict, words):

@@ -195,10 +195,12 @@ def test_a_network_of_the_users_own_must_be_there_unchanged(finished, tmp_path, 
     folder = run.make().parent
     check_predictions(folder, sources_of(run), most=3)
     (tmp_path / "net_of_an_opened_run.py").write_text(NET + "# edited\n")
-    with pytest.raises(Refused, match="net_of_an_opened_run:Net is another since the run"):
+    with pytest.raises(Refused, match="net_of_an_opened_run:Net has changed since the run"):
         open_run(folder)
     monkeypatch.delitem(__import__("sys").modules, "net_of_an_opened_run")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with pytest.raises(Refused, match="there is no module net_of_an_opened_run in .*elsewhere, nor installed"):
+    with pytest.raises(
+        Refused, match="there is no module net_of_an_opened_run in .*elsewhere or among the installed"
+    ):
         open_run(folder)

@@ -26,7 +26,7 @@ def test_what_differs_is_named(tmp_path, run, monkeypatch):
     made = json.loads((again / "provenance.json").read_text()) | {"python": "3.12"}
     (again / "provenance.json").write_text(json.dumps(made))
     lines = list(what_is_the_same(run, again))
-    assert lines[:2] == ["digest: the same", "python: was 3.11, is 3.12"]
+    assert lines[:2] == ["digest: identical", "python: was 3.11, is 3.12"]
     assert lines[2] == "code: was {'commit': '1234'}, is {'commit': '5678'}"
     assert "model.safetensors: identical" in lines
     assert "predictions.csv: differs" in lines
@@ -36,7 +36,7 @@ def test_what_differs_is_named(tmp_path, run, monkeypatch):
 
 def test_another_digest_is_named(tmp_path, run):
     other = run_in(tmp_path, seed=1).folder
-    assert next(what_is_the_same(run, other)) == "digest: another: settings, inputs or versions changed"
+    assert next(what_is_the_same(run, other)) == "digest: differs (settings, inputs or versions changed)"
 
 
 def test_the_files_that_must_be_equal_are_in_every_run(run):
@@ -47,5 +47,5 @@ def test_a_folder_without_a_run_and_a_second_repetition_are_refused(tmp_path, ru
     check_can_repeat(run, tmp_path / "out")
     with pytest.raises(Refused, match="not a finished run \\(it has no config.yaml\\)"):
         check_can_repeat(tmp_path, tmp_path / "out")
-    with pytest.raises(Refused, match="made again before"):
+    with pytest.raises(Refused, match="holds an earlier repetition"):
         check_can_repeat(run, tmp_path)

@@ -72,7 +72,7 @@ def test_groups_finer_than_the_window_resolves_are_refused():
 def test_a_guided_selection_is_decided_by_importance(choose, guide):
     selection = BandSelection("guided", [[0, 1500]], choose=choose)
     assert selection.guide == guide
-    with pytest.raises(ValueError, match=f"bands.choose is {choose}, but no model of all bands was asked"):
+    with pytest.raises(ValueError, match=f"bands.choose is {choose}, but no model of all bands has decided"):
         kept_bands(EDGES, selection)
     importance = np.ones(64)
     importance[[3, 50]] = 0

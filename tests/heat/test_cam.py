@@ -240,7 +240,7 @@ def test_an_in_place_layer_above_is_no_obstacle():
     [
         ("nowhere", None, "layer 'nowhere' is not in the model"),
         ("head", None, r"layer 'head' gives \(2, 3\); expected \(patch, channel, row, column\)"),
-        ("unused", None, "was passed 0 times"),
+        ("unused", None, "ran 0 times"),
         ("blocks.3", 3, "the model has classes 0..2"),
         ("blocks.3", -1, "the model has classes 0..2"),
     ],

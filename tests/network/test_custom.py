@@ -101,7 +101,7 @@ def test_a_name_with_a_colon_is_custom_whatever_the_family():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("no_such_net:Net", "there is no module no_such_net in .*, nor installed"),
+        ("no_such_net:Net", "there is no module no_such_net in .* or among the installed packages"),
         ("needs:Net", "there is no module no_such_module_anywhere"),
         ("my_net:Absent", r"my_net.py has no class Absent"),
         ("my_net:constant", r"my_net.py has no class constant"),

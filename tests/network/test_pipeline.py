@@ -61,5 +61,5 @@ def test_a_source_that_changed_is_refused(tmp_path, monkeypatch):
     (tmp_path / "net_of_a_pipeline.py").write_text("class Net: ...\n")
     monkeypatch.chdir(tmp_path)
     custom = replace(PIPELINE, model=ModelSettings(name="net_of_a_pipeline:Net"), network_source="0" * 64)
-    with pytest.raises(Refused, match="net_of_a_pipeline:Net is another since the run"):
+    with pytest.raises(Refused, match="net_of_a_pipeline:Net has changed since the run"):
         custom.load(tmp_path)

@@ -118,7 +118,7 @@ def test_folds_and_notes_are_named(tmp_path):
 
 def test_without_a_base_arm_no_difference_is_formed(tmp_path):
     text = page_of(content(differences=[]), tmp_path)
-    assert "so no difference\nis formed" in text
+    assert "No difference is computed." in text
     assert not list((tmp_path / "figures").glob("forest*"))
 
 

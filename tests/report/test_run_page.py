@@ -34,7 +34,7 @@ def test_the_page_has_its_words_and_numbers(page):
         "Heat on test. Supported: HiResCAM agrees with occlusion.",
         "test: metadata alone tells the classes apart",
         "2 recordings have no label",
-        "rms to -20 dB (decides how much of a patch lies on the log floor)",
+        "rms to -20 dB (sets how much of a patch lies on the log floor, the value of silence)",
         "band_cnn, scores pooled by logsumexp",
         "2 epochs, seed 7",
         "HiResCAM for the true class, layer blocks.0 and blocks.1, the map has 5 rows for 10 bands, raw",

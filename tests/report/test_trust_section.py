@@ -96,7 +96,7 @@ def test_a_layer_that_is_no_stage_is_named(tmp_path):
 
 def test_a_cutoff_is_suggested_or_none_is(tmp_path):
     trust = made_up_page.trust()
-    assert section_of(trust, tmp_path)["cutoff"].startswith("1000 Hz is the lowest cut-off")
+    assert section_of(trust, tmp_path)["cutoff"].startswith("1000 Hz is the lowest suitable cut-off")
     summary = {**trust.summary, "cutoff": {**trust.summary["cutoff"], "cutoff_hz": None}}
     assert section_of(replace(trust, summary=summary), tmp_path)["cutoff"].startswith("No cut-off keeps the loss")
 

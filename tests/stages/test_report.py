@@ -20,7 +20,7 @@ def test_a_run_folder_holds_everything(finished):
 def test_the_page_stands_alone(finished):
     page = (finished[1] / "report.html").read_text()
     assert "://" not in page  # characters that no picture in base64 holds by chance
-    for words in ("correlation with", "known without listening", "on the log floor", "can see (bands"):
+    for words in ("correlation with", "classified by", "on the log floor", "theoretical (bands"):
         assert words in page
     assert page.count("data:image/png;base64,") == len(list((finished[1] / "figures").glob("*.png")))
     for words in ("AUROC", "uniform share", "above 1500 Hz", "rows for 64 bands", "gain", "Can the heat be trusted?"):

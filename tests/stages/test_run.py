@@ -54,7 +54,7 @@ def test_a_pruned_run_reuses_the_features_and_is_compared(finished):
     row = difference[(difference["metric"] == "auroc") & (difference["stratum"] == "all recordings")].iloc[0]
     assert row["value"] == pytest.approx(values["below_1500hz"] - values["all"], abs=1e-6)
     assert row["low"] <= row["value"] <= row["high"]
-    assert "One training each" in row["sentence"]
+    assert "One training per arm" in row["sentence"]
     text = comparison.page.read_text()
     for name in ("all", "below_1500hz", all_bands.name, run.name, "minus that of all"):
         assert name in text
@@ -143,7 +143,7 @@ def test_a_run_killed_in_every_stage_ends_like_an_undisturbed_one(tmp_path):
             assert made.setdefault(done, provenance.stat().st_mtime_ns) == provenance.stat().st_mtime_ns
     child = start(disturbed)
     assert child.wait(120) == 0, (disturbed / "log.txt").read_text()[-2000:]
-    assert "going on after epoch" in (disturbed / "log.txt").read_text()
+    assert "continues after epoch" in (disturbed / "log.txt").read_text()
     Run.of(settings_in(undisturbed, epochs=6)).make()
     (metrics,), (expected,) = (list(folder.glob("runs/*/metrics.json")) for folder in (disturbed, undisturbed))
     assert metrics.read_text() == expected.read_text()

@@ -74,7 +74,7 @@ def test_a_model_of_permuted_labels_supports_nothing(finished):
     trust = run.stages["trust"].summary()
     assert not trust["is_supported"]
     assert trust["parts"]["test"]["outcome"] == "not_supported"
-    assert trust["parts"]["test"]["words"].startswith("Not supported: the model is not surely better than chance")
+    assert trust["parts"]["test"]["words"].startswith("Not supported: the model is not clearly better than chance")
     assert trust["parts"]["test"]["supported_methods"] == []
     assert "the labels were permuted" in page.read_text()
 

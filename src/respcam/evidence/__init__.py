@@ -1,1 +1,1 @@
-"""Evidence for or against heat, and the verdict."""
+"""Evidence on heat, and the verdict."""

@@ -23,12 +23,12 @@ from respcam.heat import resize
 from respcam.heat.bands import GroupedBands
 from respcam.heat.cam import METHODS, Choice
 
-LOUDEST_BAND = Choice("loudest_band", ())  # a baseline without a model, in tables beside the methods
-Orders = Mapping[int, tuple[int, ...]]  # of the groups, by class
+LOUDEST_BAND = Choice("loudest_band", ())  # a baseline without a model, in the same tables as the methods
+Orders = Mapping[int, tuple[int, ...]]  # order of the groups, by class
 
 
 def profiles_of(sample: PatchSample, heat: Mapping[Choice, torch.Tensor]) -> dict[Choice, np.ndarray]:
-    """Add up the heat of judged patches over time, and their loudness, a baseline without a model.
+    """Sum the heat of the judged patches over time, and their loudness (a baseline without a model).
 
     Parameters
     ----------
@@ -60,24 +60,24 @@ def method_table(
     ----------
     sample : PatchSample
     scores : OcclusionScores
-        For deletion and insertion.
+        Scores for deletion and insertion.
     profiles : mapping of Choice to float64 [shape=(judged patch, band)]
-        With `LOUDEST_BAND`.
+        Heat per band, including `LOUDEST_BAND`.
     effect : float64 [shape=(1 + resample, present group)]
         Drop under occlusion.
     n_random_orders : int
-        Random orders of groups, the baseline of deletion and insertion.
+        Number of random orders of groups, the baseline of deletion and insertion.
     seed : int
-        Of these orders.
+        Seed of the random orders.
 
     Returns
     -------
     DataFrame
         ``method, layers, is_method, densest_hz`` (group of Hz with the most heat per band), ``peak_hz``
-        (centre of the band with the most); ``agreement`` (correlation of heat and drop under occlusion
-        over the groups), ``rank_agreement`` (the same of ranks), ``over_random`` and ``over_loudest``
-        (faithfulness of its order of groups minus that of random orders and of the loudest bands,
-        log-odds), each with its interval.
+        (centre of the band with the most heat). With intervals: ``agreement`` (correlation of heat and drop
+        under occlusion over the groups), ``rank_agreement`` (rank correlation), ``over_random`` and
+        ``over_loudest`` (faithfulness of the order of groups by heat, minus that of random orders and of the
+        order by loudness, in log-odds).
     """
     bands, weights = scores.bands, sample.judged_weights
     per_group = {choice: bands.per_group(profile) for choice, profile in profiles.items()}
@@ -109,7 +109,7 @@ def _columns(name: str, values: np.ndarray) -> dict[str, float | None]:
 
 
 def _orders_by_class(per_group: np.ndarray, target: np.ndarray) -> Orders:
-    """Groups by falling heat of each class's patches."""
+    """Groups in order of falling heat, for the patches of each class."""
     return {int(k): order_of(per_group[target == k].sum(axis=0)) for k in sorted(set(target))}
 
 
@@ -133,7 +133,7 @@ def faithfulness_of_orders(
     Returns
     -------
     list of float64 [shape=(judged patch,)]
-        One for each order.
+        One array per order.
     """
     n_groups, target = len(scores.bands.present), sample.judged_target
     faith = [np.zeros(len(target)) for _ in orders]
@@ -148,14 +148,14 @@ def faithfulness_of_orders(
 
 
 def densest_group(per_group: np.ndarray, bands: GroupedBands) -> str:
-    """Name of the group of Hz with the most heat per band, from heat [shape=(present group,)]."""
+    """Name the group of Hz with the most heat per band, from heat [shape=(present group,)]."""
     return bands.names[int((per_group / bands.bands_per_group).argmax())]
 
 
 def profile_table(
     profiles: Mapping[Choice, np.ndarray], by_fill: Mapping[str, np.ndarray], effect: np.ndarray, bands: GroupedBands
 ) -> pd.DataFrame:
-    """Tabulate heat per group by every method, and the drop under occlusion by every fill and their median.
+    """Tabulate heat per group for every method, and the drop under occlusion for every fill and their median.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def profile_table(
     -------
     DataFrame
         ``method, layers, fill, hz``; for a method ``share`` and ``ratio`` to uniform heat; for the method
-        "occlusion" ``drop`` and its interval. The fill is median, or the name of a fill; blank for heat.
+        "occlusion" ``drop`` and its interval. ``fill`` is the name of a fill or median; blank for heat.
     """
     uniform = bands.bands_per_group / bands.bands_per_group.sum()
     rows: list[dict[str, object]] = []

@@ -18,28 +18,28 @@ from respcam.network.trained import TrainedModel
 CATEGORIES = ("device", "site", "sex")
 NUMBERS = ("age_years", "source_rate_hz", "duration_s", "level_db")
 STRATA = {"device": "device", "source_rate_hz": "source rate"}  # column: word
-PASSBAND = 0.95  # of half a source rate; above it the resampler's filter falls
+PASSBAND = 0.95  # share of half a source rate; above it the filter of the resampler attenuates
 NOT_KNOWN = "not known"
 
 
 class CautionKind(StrEnum):
-    """What the model could have learnt instead of the sound."""
+    """Kind of confound that the model could have learnt instead of the sound."""
 
-    METADATA = "metadata"  # alone it tells the classes apart nearly as well
-    SHORTCUT = "shortcut"  # the model looks at bands that tell devices or rates apart
-    BLANK = "blank"  # the model looks at the log floor
-    BAND_LIMITED = "band_limited"  # the model looks at bands beyond what a source can hold
+    METADATA = "metadata"  # metadata alone separates the classes nearly as well
+    SHORTCUT = "shortcut"  # the model looks at bands that distinguish devices or rates
+    BLANK = "blank"  # the model looks at the log floor, the value of silence
+    BAND_LIMITED = "band_limited"  # the model looks at bands above the range of a source rate
 
 
 @dataclass(frozen=True)
 class Caution:
-    """A warning about what the model could have learnt instead of the sound.
+    """Warning about a confound: the model could have learnt it instead of the sound.
 
     Attributes
     ----------
     kind : CautionKind
     figures : mapping of str to plain data
-        The numbers and names that it rests on.
+        Numbers and names behind the warning.
     """
 
     kind: CautionKind
@@ -47,7 +47,7 @@ class Caution:
 
     @property
     def sentence(self) -> str:
-        """The warning for a reader."""
+        """The warning in words."""
         return _caution_sentence(self)
 
     @property
@@ -62,8 +62,8 @@ def _caution_sentence(caution: Caution) -> str:
         case CautionKind.METADATA:
             scores = "; ".join(f"{row['fields']} {row['auroc']:.3f}" for row in figures["metadata"])
             return (
-                f"metadata alone tells the classes apart nearly as well as the model (AUROC {scores}; model "
-                f"{figures['auroc']:.3f}): what the model heard may be the recording, not the patient"
+                f"metadata alone separates the classes nearly as well as the model (AUROC {scores}; model "
+                f"{figures['auroc']:.3f}): the model may recognise the recording, not the illness"
             )
         case CautionKind.SHORTCUT:
             word, views = STRATA[figures["field"]], figures["views"]
@@ -75,31 +75,31 @@ def _caution_sentence(caution: Caution) -> str:
         case CautionKind.BLANK:
             return (
                 f"blank: {figures['view']} points at {figures['hz']} Hz, where {figures['blank']:.0%} of the input "
-                f"of class {figures['class']} is log floor: what is seen there is the absence of sound"
+                f"of class {figures['class']} is log floor: the model may use the absence of sound"
             )
         case CautionKind.BAND_LIMITED:
             return (
                 f"band-limited: {figures['view']} points at {figures['hz']} Hz, but {figures['n_limited']} of "
                 f"{figures['n_units']} {figures['unit']}s come from a source rate as low as "
-                f"{figures['lowest_rate_hz']:g} Hz, which ends there: what is seen may be the source rate"
+                f"{figures['lowest_rate_hz']:g} Hz, too low for this group: the model may recognise the source rate"
             )
 
 
 def metadata_of(recordings: pd.DataFrame, resampled: pd.DataFrame) -> pd.DataFrame:
-    """Gather what is stated about each recording beside its sound.
+    """Collect the metadata of each recording.
 
     Parameters
     ----------
     recordings : DataFrame
-        The manifest, text columns, blank where not known.
+        Manifest with text columns; unknown values are blank.
     resampled : DataFrame
         ``recording_id, source_rate_hz, source_samples, rms_db`` of the readable recordings.
 
     Returns
     -------
     DataFrame
-        By recording_id, the columns of `CATEGORIES` and `NUMBERS` that differ between recordings;
-        level is the RMS in dB re full scale before any gain.
+        By recording_id, the columns of `CATEGORIES` and `NUMBERS` that differ between recordings.
+        Level is the RMS in dB re full scale before gain.
     """
     table = resampled.set_index("recording_id")
     table = pd.DataFrame(
@@ -122,8 +122,8 @@ def metadata_scores(
 ) -> np.ndarray:
     """Classify from metadata alone.
 
-    Gradient-boosted trees: they take categories and blanks as they are and find thresholds such as
-    an age.
+    The classifier is gradient-boosted trees. They accept categories and missing values, and find thresholds,
+    for example of age.
 
     Parameters
     ----------
@@ -156,12 +156,12 @@ def metadata_scores(
 
 @dataclass(frozen=True)
 class MetadataScore:
-    """AUROC of a classifier that reads metadata alone.
+    """AUROC of a classifier of metadata alone.
 
     Attributes
     ----------
     fields : tuple of str
-        Columns of the metadata that it reads.
+        Columns of the metadata that the classifier reads.
     auroc : Interval
     """
 
@@ -177,12 +177,12 @@ def metadata_baseline(
     bootstrap: BootstrapSettings,
     seed: int = 0,
 ) -> list[MetadataScore]:
-    """Score each piece of metadata alone, and all together, on the model's training and test units.
+    """Score each metadata field alone, and all together, on the training and test units of the model.
 
     Parameters
     ----------
     metadata : DataFrame
-        By recording_id.
+        Table of `metadata_of`.
     train, test : DataFrame
         Units: ``recording_id, patient_id, target``.
     n_classes : int
@@ -192,7 +192,7 @@ def metadata_baseline(
     Returns
     -------
     list of MetadataScore
-        First of all fields, then of single fields, best first. Empty where no field differs.
+        First all fields together, then single fields, best first. Empty where no field differs.
     """
     train_fields, test_fields = (metadata.reindex(units["recording_id"]) for units in (train, test))
     fields = [name for name in metadata if train_fields[name].nunique() > 1]
@@ -208,7 +208,7 @@ def metadata_baseline(
 
 
 def metadata_table(scores: Sequence[MetadataScore]) -> pd.DataFrame:
-    """Tabulate what metadata alone reaches: ``fields, auroc, auroc_low, auroc_high``."""
+    """Tabulate the scores of metadata alone: ``fields, auroc, auroc_low, auroc_high``."""
     rows = [{"fields": ", ".join(score.fields), **interval_columns("auroc", score.auroc)} for score in scores]
     return pd.DataFrame(rows, columns=["fields", "auroc", "auroc_low", "auroc_high"])
 
@@ -221,14 +221,14 @@ def auroc_interval(units: pd.DataFrame, probability: np.ndarray, bootstrap: Boot
 
 
 def comes_close(baseline: Interval, model: Interval, closeness: float) -> bool:
-    """Whether a baseline is surely above chance and reaches a share of the model's lead over chance.
+    """Whether the interval of a baseline lies above chance and its AUROC comes close to that of the model.
 
     Parameters
     ----------
     baseline, model : Interval
-        AUROC.
+        AUROC of each.
     closeness : float
-        Share of ``model - 0.5``.
+        Share of ``model - 0.5`` that ``baseline - 0.5`` must reach.
     """
     if baseline.value is None or baseline.low is None or model.value is None:
         return False
@@ -236,13 +236,13 @@ def comes_close(baseline: Interval, model: Interval, closeness: float) -> bool:
 
 
 def group_levels(frames: np.ndarray, group: np.ndarray, n_groups: int, floor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean log-mel of each group of bands, and how much of it is blank.
+    """Mean log-mel of each group of bands, and its share of blank cells.
 
     Parameters
     ----------
     frames : float32 [shape=(frame, band)]
     group : int64 [shape=(band,)]
-        Group of each band; -1 belongs to none.
+        Group of each band; -1 for a band without a group.
     n_groups : int
     floor : float
         Log-mel of digital silence, ``log(offset)``. A cell is blank where the mel magnitude is
@@ -261,12 +261,12 @@ def group_levels(frames: np.ndarray, group: np.ndarray, n_groups: int, floor: fl
 
 
 def unit_levels(frames: Iterable[np.ndarray], bands: GroupedBands, floor: float) -> tuple[np.ndarray, np.ndarray]:
-    """Mean log-mel and blank share of units in each group that the model is fed.
+    """Mean log-mel and blank share of units, for each group of bands that the model is fed.
 
     Parameters
     ----------
     frames : iterable of float32 [shape=(frame, band)]
-        All bands of the front end, of one unit after another.
+        One array per unit, with all bands of the front end.
     bands : GroupedBands
     floor : float
         Log-mel of silence.
@@ -294,13 +294,13 @@ def heat_per_unit(per_band: np.ndarray, unit_id: np.ndarray, bands: GroupedBands
     Returns
     -------
     DataFrame
-        float64, by unit_id, a column for each group that the model is fed.
+        By unit_id: a float64 column for each group of bands that the model is fed.
     """
     return pd.DataFrame(bands.per_group(per_band.astype(np.float64))).groupby(unit_id).sum()
 
 
 def distinguishing_groups(level: np.ndarray, stratum: Sequence[str], min_auroc: float = 0.9) -> np.ndarray:
-    """Mark the groups of bands by whose level strata such as devices can be told apart.
+    """Mark the groups of bands whose level distinguishes strata, such as devices.
 
     Parameters
     ----------
@@ -308,13 +308,13 @@ def distinguishing_groups(level: np.ndarray, stratum: Sequence[str], min_auroc: 
         Mean log-mel of each unit.
     stratum : sequence of str [shape=(unit,)]
     min_auroc : float
-        Of a stratum against the rest, whichever way round.
+        Lowest AUROC of the level for a stratum against the rest; higher and lower levels both count.
 
     Returns
     -------
     bool [shape=(group,)]
-        Where that area is reached and the mean level differs by at least half of what it differs by
-        in the group with the largest difference.
+        True where the AUROC is reached and the mean levels of the strata differ by at least half of the
+        largest difference of all groups.
     """
     names = np.asarray(stratum)
     area = np.full(level.shape[1], 0.5)
@@ -330,30 +330,30 @@ def distinguishing_groups(level: np.ndarray, stratum: Sequence[str], min_auroc: 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluatedPart:
-    """An evaluated part, and what the model does on it.
+    """An evaluated part, with the predictions and the heat of the model on it.
 
     Attributes
     ----------
     units : DataFrame
-        Of the part: ``unit_id, recording_id, patient_id, target``.
+        Units of the part: ``unit_id, recording_id, patient_id, target``.
     train : DataFrame
-        Of the train part: ``recording_id, patient_id, target``.
+        Units of the train part: ``recording_id, patient_id, target``.
     metadata : DataFrame
-        By recording_id (`metadata_of`).
+        Table of `metadata_of`.
     source_rate_hz : Series
-        By recording_id.
+        Source rate by recording_id.
     predictions : DataFrame
-        ``unit_id`` and ``p_...`` of each class; further rows are ignored.
+        ``unit_id`` and ``p_...`` of each class; rows of other units are ignored.
     heat : DataFrame
-        `heat_per_unit`; further rows are ignored.
+        Table of `heat_per_unit`; rows of other units are ignored.
     level, blank : float64 [shape=(unit, present group)]
-        `unit_levels`.
+        Results of `unit_levels`.
     auroc : Interval
-        Of the model.
+        AUROC of the model.
     top : mapping of str to str
-        Views of where the model looks, occlusion and heat, and the group of Hz that each points at.
+        Group of Hz that occlusion and heat each point at.
     unit : str
-        What a unit is: recording or event.
+        Kind of unit: recording or event.
     """
 
     units: pd.DataFrame
@@ -372,13 +372,13 @@ class EvaluatedPart:
 def look(
     part: EvaluatedPart, model: TrainedModel, bands: GroupedBands, limits: Limits, bootstrap: BootstrapSettings
 ) -> tuple[dict[str, pd.DataFrame], list[Caution]]:
-    """Look for what the model could have learnt instead of the sound.
+    """Look for confounds: what the model could have learnt instead of the sound.
 
     Parameters
     ----------
     part : EvaluatedPart
     model : TrainedModel
-        Its class names, and which of them are judged.
+        Only its class names and its examined classes are used.
     bands : GroupedBands
     limits : Limits
     bootstrap : BootstrapSettings
@@ -407,7 +407,7 @@ def look(
 
 
 def _metadata_cautions(close: Sequence[MetadataScore], model: Interval) -> list[Caution]:
-    """Name the fields that come close alone, or else all of them together."""
+    """Name the single fields that come close to the model, or else all fields together."""
     if not close:
         return []
     singles = [score for score in close if len(score.fields) == 1]
@@ -416,7 +416,7 @@ def _metadata_cautions(close: Sequence[MetadataScore], model: Interval) -> list[
 
 
 def _shortcut_cautions(close: Sequence[MetadataScore], part: EvaluatedPart, bands: GroupedBands) -> list[Caution]:
-    """Name the bands that tell devices or rates apart, where the class follows these and the model looks there."""
+    """Name the bands that distinguish devices or rates, where these follow the class and the model looks there."""
     cautions = []
     for field in (score.fields[0] for score in close if len(score.fields) == 1):
         if field not in STRATA:
@@ -430,7 +430,7 @@ def _shortcut_cautions(close: Sequence[MetadataScore], part: EvaluatedPart, band
 
 
 def _view_cautions(blank: pd.DataFrame, part: EvaluatedPart, bands: GroupedBands, limits: Limits) -> list[Caution]:
-    """Say where the model looks at the log floor, or beyond what a source can hold."""
+    """Warn where the model looks at the log floor, or above the range of a source rate."""
     upper_hz = dict(zip(bands.groups.names, bands.groups.edges_hz[1:], strict=True))
     rate_hz = part.source_rate_hz.reindex(part.units["recording_id"])
     cautions = []
@@ -462,8 +462,8 @@ def strata_table(
     Returns
     -------
     DataFrame
-        ``field, value, n_units, n_patients, classes, auroc, auroc_low, auroc_high, densest_hz`` (of the
-        judged classes; blank without heat).
+        ``field, value, n_units, n_patients, classes, auroc, auroc_low, auroc_high, densest_hz`` (for the
+        examined classes; blank without heat).
     """
     predictions = part.predictions.set_index("unit_id")[[f"p_{name}" for name in model.class_names]]
     rows = []
@@ -495,7 +495,7 @@ def strata_table(
 
 
 def blank_table(part: EvaluatedPart, class_names: Sequence[str], bands: GroupedBands) -> pd.DataFrame:
-    """Tabulate the share of each group's cells on the log floor, per class: ``hz, class, blank``."""
+    """Tabulate the share of cells on the log floor, per group and class: ``hz, class, blank``."""
     target = part.units["target"].to_numpy()
     rows = [
         {"hz": hz, "class": class_names[k], "blank": float(part.blank[target == k, place].mean())}

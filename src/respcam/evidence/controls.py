@@ -1,4 +1,4 @@
-"""Controls of heat: random weights, permuted labels, and heat on borders, blanks and padding."""
+"""Controls of heat: random weights, permuted labels, and heat on borders, blank input and padding."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ from respcam.network.trained import TrainedModel
 def randomisation_table(
     model: TrainedModel, sample: PatchSample, heat: Mapping[Choice, torch.Tensor], seed: int
 ) -> pd.DataFrame:
-    """Compare heat with that of the network whose weights are drawn anew, from the top down.
+    """Compare heat with that of the network with random weights, randomised from the top down.
 
     Parameters
     ----------
@@ -27,12 +27,13 @@ def randomisation_table(
     sample : PatchSample
     heat : mapping of Choice to float32 [shape=(judged patch, row, column)]
     seed : int
-        Of the fresh weights.
+        Seed of the random weights.
 
     Returns
     -------
     DataFrame
-        ``method, layers, step, down_to`` (the lowest module with fresh weights), ``similarity``.
+        ``method, layers, step, down_to`` (the lowest module with random weights), ``similarity`` (rank
+        correlation).
     """
     torch.manual_seed(seed)
     fresh = {
@@ -56,20 +57,19 @@ def randomisation_table(
 
 
 def share_table(sample: PatchSample, heat: Mapping[Choice, torch.Tensor], floor: float) -> pd.DataFrame:
-    """Share of heat on the outermost rows of the map, on the log floor and on padding.
+    """Compute the share of heat on the outermost rows of the map, on the log floor and on padding.
 
     Parameters
     ----------
     sample : PatchSample
     heat : mapping of Choice to float32 [shape=(judged patch, row, column)]
     floor : float
-        Log-mel of silence. A cell is blank below ``floor + log 2``.
+        Log floor: log-mel of silence. A cell is blank below ``floor + log 2``.
 
     Returns
     -------
     DataFrame
-        ``method, layers, border, blank, padding``, and after each share what uniform heat would have
-        there (``_uniform``).
+        ``method, layers, border, blank, padding``, and the same shares of uniform heat (``_uniform``).
     """
     patches = sample.judged_patches
     is_blank = torch.from_numpy(patches < floor + np.log(2))
@@ -98,7 +98,7 @@ def control_similarity(
     control: nn.Module,
     bands: GroupedBands,
 ) -> dict[Choice, float]:
-    """Rank correlation of each profile with that of a network that learnt permuted labels.
+    """Rank correlation of each profile with that of a network trained on permuted labels.
 
     Parameters
     ----------
@@ -106,13 +106,13 @@ def control_similarity(
     sample : PatchSample
     profiles : mapping of Choice to float64 [shape=(judged patch, band)]
     control : nn.Module
-        The network that learnt permuted labels.
+        Network trained on permuted labels.
     bands : GroupedBands
 
     Returns
     -------
     dict of Choice to float
-        Without `LOUDEST_BAND`, which no network changes.
+        Without `LOUDEST_BAND`, which does not depend on the network.
     """
     choices = [choice for choice in profiles if choice != LOUDEST_BAND]
     network = model.fabric.to_device(control)

@@ -47,33 +47,32 @@ GRADIENT_METHODS = [name for name, method in METHODS.items() if method.needs_gra
 
 @dataclass(frozen=True)
 class TrustSettings:
-    """How much evidence is gathered, and what it must reach.
+    """Settings of the examination of heat.
 
     Parameters
     ----------
     patches : int
         Number of patches per evaluated part, spread evenly over classes and patients.
     sampling : str
-        How the patches of a recording are sampled: uniform, or by_contribution, in proportion to what they
-        contribute to its score (the gradient of ``training.pooling``; under log-sum-exp most patches
-        contribute next to nothing). Heat per band counts all patches of a recording alike either way.
+        Sampling of the patches of a recording: uniform, or by_contribution (in proportion to their part in the
+        score of the recording, the gradient of ``training.pooling``). Under log-sum-exp pooling most patches
+        contribute almost nothing. Heat per band weighs all patches of a recording equally in both cases.
     event_recordings : int
-        Largest number of recordings, of those that the patches come from, whose heat is compared with
-        annotated events.
+        Largest number of sampled recordings whose heat is compared with annotated events.
     methods : list of str
         Keys of `respcam.heat.cam.METHODS` that are compared with occlusion, at every block of the network
-        and fused. Those without gradients take a forward pass per channel and are compared on the
-        last block only.
+        and fused (all blocks combined). Methods without gradients take a forward pass per channel and are
+        compared at the last block only.
     fills : list of str
-        What replaces an occluded band: mean, floor, other. The first one serves deletion, insertion
-        and the suggested cut-off.
+        Replacements of an occluded band: mean, floor, other. Deletion, insertion and the suggested cut-off
+        use the first one.
     random_orders : int
         Number of random orders of groups of bands, the baseline of deletion and insertion.
     permuted_control : bool
-        Train the same model on permuted labels as well, and compare its heat.
+        Whether the same model is also trained on permuted labels, and its heat compared.
     limits : Limits
     seed : int
-        Of the draw of patches, of what replaces a band, of random orders and fresh weights.
+        Seed of the sampled patches, replacements of bands, random orders and random weights.
     """
 
     patches: int = 56
@@ -102,16 +101,16 @@ class TrustSettings:
 
 
 def choices_of(explained: Choice, blocks: Sequence[str], methods: Sequence[str]) -> tuple[Choice, ...]:
-    """List everything that is compared: each method at every block and at all blocks fused.
+    """List the compared methods and layers: each method at every block and at all blocks fused.
 
-    A method without gradients is compared on the last block only.
+    A method without gradients is compared at the last block only.
 
     Parameters
     ----------
     explained : Choice
-        What the run was explained with; it comes first.
+        Method and layers of the heat of the run; they come first.
     blocks : sequence of str
-        Of the network, from the input up.
+        Blocks of the network, from the input up.
     methods : sequence of str
         Keys of `respcam.heat.cam.METHODS`.
 
@@ -130,14 +129,14 @@ def choices_of(explained: Choice, blocks: Sequence[str], methods: Sequence[str])
 
 @dataclass(frozen=True)
 class Examination:
-    """What is examined, and how.
+    """Model and settings of an examination.
 
     Attributes
     ----------
     model : TrainedModel
     bands : GroupedBands
     explained : Choice
-        What the run was explained with: the verdict is about it.
+        Method and layers of the heat of the run; the verdict is about them.
     settings : TrustSettings
     bootstrap : BootstrapSettings
     floor : float
@@ -153,11 +152,11 @@ class Examination:
 
     @property
     def choices(self) -> tuple[Choice, ...]:
-        """Everything that is compared (`choices_of`)."""
+        """Compared methods and layers (`choices_of`)."""
         return choices_of(self.explained, self.model.blocks, self.settings.methods)
 
     def sample(self, units: pd.DataFrame, data: Units, n_patches: int) -> PatchSample:
-        """Sample patches of the units of one part (`sample_patches`) as the settings say."""
+        """Sample patches of the units of one part (`sample_patches`) according to the settings."""
         contributions = None
         if self.settings.sampling == "by_contribution":
             contributions = log_contributions(self.model, data, patch_table(units, data.settings))
@@ -178,19 +177,19 @@ def examine(
     stores: Callable[[str], ScoreStore],
     control: nn.Module | None = None,
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Gather the evidence on one part and judge every method.
+    """Gather the evidence on one part and decide on every method.
 
     Parameters
     ----------
     examination : Examination
     sample : PatchSample
-        Of the part.
+        Patches of the part.
     auroc : Interval
-        Of the model on the part.
+        AUROC of the model on the part.
     stores : callable
-        Gives where the scores of a fill are kept (`respcam.evidence.occlusion.ScoreStore`).
+        Takes a fill; returns the `respcam.evidence.occlusion.ScoreStore` of its scores.
     control : nn.Module, optional
-        A network of the same shape that learnt permuted labels.
+        Network of the same shape, trained on permuted labels.
 
     Returns
     -------
@@ -207,8 +206,8 @@ def examine(
     for fill, of_fill in scores.items():
         removed = [condition.removed for condition in conditions]
         of_fill.score(removed, np.arange(len(sample)), f"occlude {sample.part}, {fill}")
-    # classes weigh the same: a strange input pushes every patch towards one class, which so cancels out;
-    # and the median, since a fill that makes an input too strange outweighs all others in a mean
+    # equal weight for each class: an unnatural input pushes every patch towards one class, and this cancels out
+    # median over the fills: a fill that makes the input too unnatural would dominate a mean
     by_fill = {
         fill: resampled_mean(drops_of_target(of_fill, sample), sample.weights, sample.target)
         for fill, of_fill in scores.items()
@@ -241,7 +240,7 @@ def examine(
 def _judged(
     examination: Examination, sample: PatchSample, methods: pd.DataFrame, effect: np.ndarray, auroc: Interval
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Add the verdict on every method to their table; and the verdict on the explained method as plain data."""
+    """Add the verdict on every method to the table; return also that on the explained method as plain data."""
     to_model = objections_to_model(auroc)
     evidence = [_evidence_of(row) for row in methods.to_dict("records")]
     verdicts = [judge(objections_to_method(item, examination.settings.limits), to_model) for item in evidence]
@@ -269,7 +268,7 @@ def _judged(
 
 
 def _verdict_columns(is_method: Sequence[bool], verdicts: Sequence[Verdict]) -> dict[str, list[Any]]:
-    """Columns ``is_supported, outcome`` (blank for a baseline) and ``objections`` (for the reader only)."""
+    """Columns ``is_supported, outcome`` (blank for a baseline) and ``objections`` (in words)."""
     pairs = list(zip(is_method, verdicts, strict=True))
     return {
         "is_supported": [is_judged and verdict.outcome is Outcome.SUPPORTED for is_judged, verdict in pairs],
@@ -279,7 +278,7 @@ def _verdict_columns(is_method: Sequence[bool], verdicts: Sequence[Verdict]) -> 
 
 
 def _evidence_of(row: Mapping[Any, Any]) -> Evidence:
-    """Evidence in a row of the table of methods."""
+    """Read the evidence from a row of the table of methods."""
 
     def interval_of(name: str) -> Interval:
         values = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
@@ -298,14 +297,14 @@ def suggested_cutoff(
     ----------
     examination : Examination
     sample : PatchSample
-        Of the validation part: nothing is chosen on a test part.
+        Patches of the validation part; nothing is chosen on a test part.
     stores : callable
-        Gives where the scores of a fill are kept.
+        Takes a fill; returns the store of its scores.
 
     Returns
     -------
     dict
-        ``cutoff_hz`` (None where every cut costs more), ``margin, fill, n_patches, n_patients`` and
+        ``cutoff_hz`` (None where every cut-off costs more), ``margin, fill, n_patches, n_patients`` and
         the ``curve``: cutoff_hz, drop of AUROC and its interval.
     """
     margin = examination.settings.limits.margin

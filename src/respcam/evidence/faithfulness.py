@@ -1,4 +1,4 @@
-"""Faithfulness of heat: how well the order of frequency groups by heat finds what the score rests on."""
+"""Faithfulness of heat: how well the order of frequency groups by heat finds the groups that carry the score."""
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +8,7 @@ from torch import nn
 
 from respcam.metrics import Interval, interval
 
-STEPS = (1, 2, 3, 5, 8)  # groups removed, or kept, along a deletion or insertion curve
+STEPS = (1, 2, 3, 5, 8)  # number of groups removed, or kept, at each step of a deletion or insertion curve
 
 
 def resampled_mean(values: np.ndarray, weights: np.ndarray, strata: np.ndarray | None = None) -> np.ndarray:
@@ -18,14 +18,14 @@ def resampled_mean(values: np.ndarray, weights: np.ndarray, strata: np.ndarray |
     ----------
     values : float64 [shape=(unit, ...)]
     weights : [shape=(resample, unit)]
-        How often each unit counts, as `respcam.metrics.patient_weights`.
+        Count of each unit, as `respcam.metrics.patient_weights`.
     strata : [shape=(unit,)], optional
-        Such as the class: each stratum then weighs the same.
+        Stratum of each unit, such as its class; all strata get the same weight.
 
     Returns
     -------
     float64 [shape=(resample, ...)]
-        NaN where a resample holds none of the units, or of a stratum.
+        NaN where a resample holds no unit, or no unit of a stratum.
     """
     strata = np.zeros(len(values)) if strata is None else strata
     names = np.unique(strata)
@@ -38,7 +38,7 @@ def resampled_mean(values: np.ndarray, weights: np.ndarray, strata: np.ndarray |
 
 
 def with_spread(values: np.ndarray) -> Interval:
-    """Value with its 95 % interval, from the value itself followed by its resamples."""
+    """Value with its 95 % interval, from an array of the value and its resamples."""
     return interval(float(values[0]), values[1:])
 
 
@@ -68,7 +68,7 @@ def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns
     -------
     float64 [shape=(...)]
-        Zero where either is the same everywhere: the correlation is not defined then.
+        Zero where either input is constant, so that the correlation is not defined.
     """
     centred = [values - values.mean(axis=-1, keepdims=True) for values in (first, second)]
     norm = np.sqrt(np.square(centred[0]).sum(axis=-1) * np.square(centred[1]).sum(axis=-1))
@@ -77,20 +77,20 @@ def correlation(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def order_of(profile: np.ndarray) -> tuple[int, ...]:
-    """Groups by falling profile; equal ones from the lowest up."""
+    """Groups in order of falling profile; equal ones from the lowest up."""
     return tuple(int(group) for group in np.argsort(-profile, kind="stable"))
 
 
 def steps_of(n_groups: int) -> list[int]:
-    """How many groups are removed, or kept, at each step of a curve."""
+    """Number of groups that are removed, or kept, at each step of a curve."""
     return [step for step in STEPS if step < n_groups]
 
 
 def masks_of(order: Sequence[int], n_groups: int) -> dict[tuple[str, int], frozenset[int]]:
     """Groups that are removed at each step of the deletion and of the insertion curve of an order.
 
-    Deletion removes the first groups of the order; insertion keeps them alone (Petsiuk et al.
-    2018, arXiv 1806.07421).
+    Deletion removes the first groups of the order; insertion keeps only these (Petsiuk et al. 2018,
+    arXiv 1806.07421).
 
     Returns
     -------
@@ -104,22 +104,22 @@ def masks_of(order: Sequence[int], n_groups: int) -> dict[tuple[str, int], froze
 
 
 def faithfulness(drops: Mapping[frozenset[int], np.ndarray], order: Sequence[int], n_groups: int) -> np.ndarray:
-    """How well an order of groups finds what the score rests on, per unit.
+    """Faithfulness of an order of groups, for each unit.
 
-    Mean over the steps of the drop of the score when the first groups are removed, minus the
-    drop when they alone are kept, both as log-odds: high where few groups carry the score.
+    It is the drop of the score when the first groups are removed, minus the drop when only these are kept.
+    Both are in log-odds, and the mean over the steps is taken. It is high if the first groups carry the score.
 
     Parameters
     ----------
     drops : mapping of set of removed groups to float64 [shape=(unit,)]
-        Score of the intact input minus the score without these groups.
+        Score of the intact input minus the score without the removed groups.
     order : sequence of int
     n_groups : int
 
     Returns
     -------
     float64 [shape=(unit,)]
-        Zero where there is one group only, and no order.
+        Zero if there is only one group.
     """
     masks = masks_of(order, n_groups)
     total = sum(drops[removed] if curve == "deletion" else -drops[removed] for (curve, _), removed in masks.items())
@@ -127,22 +127,22 @@ def faithfulness(drops: Mapping[frozenset[int], np.ndarray], order: Sequence[int
 
 
 def randomised_in_cascade(model: nn.Module, n_steps: int = 4) -> Iterator[tuple[str, nn.Module]]:
-    """Draw the weights of a network anew from the top down, some layers more at each step.
+    """Randomise the weights of a network from the top down, with more layers at each step.
 
-    The test is that of Adebayo et al. 2018, arXiv 1810.03292.
+    This is the cascading randomisation of Adebayo et al. 2018, arXiv 1810.03292.
 
     Parameters
     ----------
     model : nn.Module
-        Stays as it is; a copy is changed. Seed torch before.
+        Network that is copied and not changed. Seed torch before.
     n_steps : int
 
     Yields
     ------
     name : str
-        The lowest module with fresh weights.
+        The lowest module with random weights.
     model : nn.Module
-        The same copy every time.
+        The same copy at every step.
     """
     copied = copy.deepcopy(model).eval()
     learnt = [(name, module) for name, module in copied.named_modules() if hasattr(module, "reset_parameters")][::-1]
@@ -153,18 +153,18 @@ def randomised_in_cascade(model: nn.Module, n_steps: int = 4) -> Iterator[tuple[
 
 
 def heat_similarity(heat: np.ndarray, references: Sequence[np.ndarray]) -> list[float]:
-    """Mean rank correlation of the heat of patches with that of several networks.
+    """Mean rank correlation of the heat of patches with the heat of other networks.
 
     Parameters
     ----------
     heat : float32 [shape=(patch, row, column)]
     references : sequence of float32 [shape=(patch, row, column)]
-        Heat of the same patches by each of these networks.
+        Heat of the same patches, one array per network.
 
     Returns
     -------
     list of float
-        Over the patches that have any ``heat``; NaN where none has.
+        Mean over the patches with any ``heat``; NaN if there is none.
     """
     has_heat = heat.any(axis=(1, 2))
     if not has_heat.any():

@@ -18,7 +18,7 @@ from respcam.network import inputs
 from respcam.network.inputs import Units
 from respcam.network.trained import TrainedModel
 
-LOUDEST_MOMENT = Choice("loudest_moment", ())  # a baseline without a model, in the table beside the methods
+LOUDEST_MOMENT = Choice("loudest_moment", ())  # a baseline without a model, in the same table as the methods
 TRAINED, RANDOM, NO_WEIGHTS = "trained", "random", ""
 ORIGIN = ["method", "layers", "weights"]
 MEASURES = ["pointing", "inside", "covered", "gain", "error_s"]
@@ -38,7 +38,7 @@ def inside_events(events: Iterable[tuple[float, float]], n_frames: int, frame_ra
     Returns
     -------
     bool [shape=(frame,)]
-        A frame belongs to the event that its first sample lies in.
+        A frame lies in an event if its first sample does.
     """
     is_inside = np.zeros(n_frames, dtype=bool)
     for start_s, end_s in events:
@@ -52,18 +52,18 @@ def localise(weight: np.ndarray, is_inside: np.ndarray) -> tuple[float, float, f
     Parameters
     ----------
     weight : float [shape=(frame,)]
-        Heat, or any baseline; not below zero.
+        Heat or a baseline; not negative.
     is_inside : bool [shape=(frame,)]
 
     Returns
     -------
     hit : float
-        Pointing game (Zhang et al. 2016, arXiv 1608.00507): 1 where the highest weight lies inside,
-        0 where not, the share inside where several places are highest; NaN without weight.
+        Pointing game (Zhang et al. 2016, arXiv 1608.00507): 1 if the highest weight lies inside an event, else 0.
+        If several frames share the highest weight, the share of them inside. NaN if all weights are zero.
     share : float
-        Of the weight that lies inside; NaN without weight.
+        Share of the weight inside events; NaN if all weights are zero.
     distance : float
-        Frames from the (first) highest weight to the nearest frame inside; NaN without weight.
+        Distance in frames from the (first) highest weight to the nearest frame inside; NaN if all are zero.
     """
     total = weight.sum()
     if not total > 0 or not is_inside.any():
@@ -74,7 +74,7 @@ def localise(weight: np.ndarray, is_inside: np.ndarray) -> tuple[float, float, f
 
 
 def annotated_events(events: pd.DataFrame, normal_labels: Iterable[str]) -> dict[str, list[tuple[float, float]]]:
-    """Start and end of the events of each recording, those with a normal label left out.
+    """List start and end of the events of each recording; events with a normal label are left out.
 
     Parameters
     ----------
@@ -96,22 +96,22 @@ def annotated_events(events: pd.DataFrame, normal_labels: Iterable[str]) -> dict
 def event_units(
     units: pd.DataFrame, events: Mapping[str, Sequence[tuple[float, float]]], n_recordings: int, seed: int
 ) -> pd.DataFrame:
-    """Draw the recordings whose heat is compared with their events.
+    """Sample the recordings whose heat is compared with their events.
 
     Parameters
     ----------
     units : DataFrame
         Recordings, with ``recording_id``.
     events : mapping of recording_id to list of (start_s, end_s)
-        From `annotated_events`.
+        Result of `annotated_events`.
     n_recordings : int
-        At most.
+        Largest number of recordings.
     seed : int
 
     Returns
     -------
     DataFrame
-        Some rows of ``units``, in their order, with a new index.
+        The sampled rows of ``units``, in the same order, with a new index.
     """
     units = units[units["recording_id"].isin(list(events))]
     order = np.random.default_rng(seed).permutation(len(units))
@@ -125,12 +125,12 @@ class AnnotatedUnits:
     Attributes
     ----------
     units : DataFrame
-        Columns as `respcam.data.patches.patch_table` reads them.
+        Recordings, with the columns that `respcam.data.patches.patch_table` reads.
     data : Units
         Frames of the same recordings, in the same order.
     events : mapping of recording_id to list of (start_s, end_s)
     patches : PatchSettings
-        Where patches are cut for heat.
+        Length and hop of the patches for heat.
     frame_rate_hz : float
     """
 
@@ -149,7 +149,7 @@ class AnnotatedUnits:
 def localisation_table(
     model: TrainedModel, choices: Sequence[Choice], annotated: AnnotatedUnits, bootstrap: BootstrapSettings, seed: int
 ) -> pd.DataFrame:
-    """Play the pointing game and add up heat inside annotated events, for every method and baseline.
+    """Compute the pointing game and the heat inside annotated events, for every method and baseline.
 
     Parameters
     ----------
@@ -158,17 +158,17 @@ def localisation_table(
     annotated : AnnotatedUnits
     bootstrap : BootstrapSettings
     seed : int
-        Of the random weights.
+        Seed of the random weights.
 
     Returns
     -------
     DataFrame
         ``method, layers, weights`` (trained or random; blank for `LOUDEST_MOMENT`), ``n_recordings,
-        n_patients``; ``pointing`` (share of recordings whose hottest moment lies in an event), ``inside``
-        (share of heat in events), ``covered`` (share of time), ``gain`` (inside minus covered),
-        ``error_s`` (from the hottest moment to the nearest event), ``pointing_lead`` and ``inside_lead``
-        (minus those of Grad-CAM on the last block, same recordings), each with its interval. Empty where
-        there is no recording.
+        n_patients``. With intervals: ``pointing`` (share of recordings whose hottest moment lies in an event),
+        ``inside`` (share of heat in events), ``covered`` (share of time in events), ``gain`` (inside minus
+        covered), ``error_s`` (time from the hottest moment to the nearest event), ``pointing_lead`` and
+        ``inside_lead`` (difference from Grad-CAM at the last block, on the same recordings). Empty if there is
+        no recording.
     """
     if annotated.units.empty:
         return pd.DataFrame(columns=COLUMNS)
@@ -195,7 +195,7 @@ def localisation_table(
 def _heat_over_time(
     model: TrainedModel, choices: Sequence[Choice], annotated: AnnotatedUnits, seed: int
 ) -> Iterator[tuple[int, dict[tuple[Choice, str], np.ndarray]]]:
-    """Recording by recording, heat [shape=(frame,)] by choice and weights, and its loudness."""
+    """Heat [shape=(frame,)] of each recording by choice and weights, and the loudness."""
     table = patch_table(annotated.units, annotated.patches)
     starts, patches_of_unit = starts_in_unit(table, annotated.units), table.groupby("unit").indices
     torch.manual_seed(seed)

@@ -1,4 +1,4 @@
-"""Band occlusion: what the score becomes when groups of bands are removed."""
+"""Band occlusion: scores when groups of bands are removed."""
 
 import logging
 import time
@@ -42,7 +42,7 @@ class Condition:
 
 
 def sweep(n_groups: int, kinds: Sequence[str] = KINDS) -> list[Condition]:
-    """List every condition of some kinds; a curve ends where everything is removed.
+    """List all conditions of the given kinds; at the end of a curve all groups are removed.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def sweep(n_groups: int, kinds: Sequence[str] = KINDS) -> list[Condition]:
     Returns
     -------
     list of Condition
-        ``n_groups`` of each kind, from the lowest group up.
+        ``n_groups`` conditions of each kind, from the lowest group up.
     """
     removed: dict[str, Callable[[int], Iterable[int]]] = {
         "single": lambda group: [group],
@@ -65,20 +65,21 @@ def sweep(n_groups: int, kinds: Sequence[str] = KINDS) -> list[Condition]:
 def fill_of(
     rule: str, patches: np.ndarray, mean: np.ndarray, floor: float, target: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Make what replaces a removed band.
+    """Make the fill, which replaces a removed band.
 
     Parameters
     ----------
     rule : str
-        mean (of the band over the training units), floor (log-mel of silence) or other (the same
-        band of a patch of another class: a patch of the same class may hold the same sign).
+        mean (of the band over the training units), floor (log-mel of silence) or other (the same band of a patch
+        of another class, because a patch of the same class may contain the same sign).
     patches : float32 [shape=(patch, band, frame)]
     mean : float32 [shape=(band,)]
     floor : float
+        Log-mel of silence.
     target : int64 [shape=(patch,)]
         Class of each patch.
     rng : np.random.Generator
-        Draws the patch of another class.
+        Generator that chooses the patch of another class.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def fill_of(
     Raises
     ------
     Refused
-        If there is no such rule, or it needs another class where there is one only.
+        If there is no such rule, or the rule is other and there is only one class.
     """
     if rule == "mean":
         return np.broadcast_to(mean[None, :, None], patches.shape)
@@ -103,7 +104,7 @@ def fill_of(
 
 
 def lowest_cutoff(cutoff_hz: Sequence[float], loss_high: Sequence[float], margin: float) -> float | None:
-    """Lowest cut-off of a low-pass curve whose loss stays within a margin there and at every higher one.
+    """Find the lowest cut-off of a low-pass curve at and above which the loss stays within a margin.
 
     Parameters
     ----------
@@ -111,12 +112,12 @@ def lowest_cutoff(cutoff_hz: Sequence[float], loss_high: Sequence[float], margin
     loss_high : sequence of float
         Upper end of the interval of the loss at each cut-off.
     margin : float
-        Largest loss that is accepted.
+        Largest accepted loss.
 
     Returns
     -------
     float or None
-        None where even the highest cut-off costs more.
+        None if the loss at the highest cut-off exceeds the margin.
     """
     lowest = None
     for cutoff, loss in sorted(zip(cutoff_hz, loss_high, strict=True), reverse=True):
@@ -127,30 +128,30 @@ def lowest_cutoff(cutoff_hz: Sequence[float], loss_high: Sequence[float], margin
 
 
 class ScoreStore(Protocol):
-    """Where scores are kept, so that interrupted work goes on: `respcam.store.arrays.ArrayFile`, for example."""
+    """Storage of scores, for continuing interrupted work, such as `respcam.store.arrays.ArrayFile`."""
 
     def load(self) -> dict[str, np.ndarray]:
-        """Read all arrays by name; none where nothing was saved."""
+        """Read all saved arrays by name."""
 
     def save(self, arrays: Mapping[str, np.ndarray], /) -> None:
-        """Replace what was saved."""
+        """Replace the saved arrays."""
 
 
 @dataclass
 class OcclusionScores:
-    """Log-odds of patches with groups of bands removed; every condition is scored once and kept.
+    """Log-odds of patches with groups of bands removed; each condition is scored once and stored.
 
     Attributes
     ----------
     model : TrainedModel
     bands : GroupedBands
-        Conditions count groups by their place among ``bands.present``.
+        Conditions number the groups by position in ``bands.present``.
     patches, fill : float32 [shape=(patch, band, frame)]
-        The fill is what replaces a removed band.
+        Patches, and the values that replace their removed bands.
     intact : float64 [shape=(patch, class)]
         Log-odds of the intact patches.
     store : ScoreStore
-        What it holds is not scored again.
+        Storage of scores; stored conditions are not scored again.
     log_odds : dict of set of removed groups to float64 [shape=(patch, class)]
         NaN for patches that were not scored.
     """
@@ -167,13 +168,13 @@ class OcclusionScores:
         self.log_odds = {_removed_of(key): values for key, values in self.store.load().items()}
 
     def score(self, conditions: Iterable[frozenset[int]], rows: np.ndarray, progress: str) -> None:
-        """Score conditions for some patches, where they were not scored before.
+        """Score conditions for some patches, unless they were scored before.
 
         Parameters
         ----------
         conditions : iterable of set of removed groups
         rows : int64 [shape=(row,)]
-            Places of the patches.
+            Indices of the patches.
         progress : str
             Title of the progress bar.
         """
@@ -201,7 +202,7 @@ class OcclusionScores:
         return np.isin(self.bands.group, np.array(self.bands.present)[sorted(removed)])
 
     def _save(self) -> None:
-        """Save all scores; conditions not reached yet hold NaN and are scored when they are needed again."""
+        """Save all scores; conditions that are not scored yet hold NaN."""
         self.store.save({_key_of(removed): values for removed, values in self.log_odds.items()})
 
     def drop(self, removed: frozenset[int]) -> np.ndarray:
@@ -215,7 +216,7 @@ def _key_of(removed: frozenset[int]) -> str:
 
 
 def _removed_of(key: str) -> frozenset[int]:
-    """Condition that `_key_of` named."""
+    """Condition of a name from `_key_of`."""
     return frozenset(int(group) for group in key.split("_") if group)
 
 
@@ -228,7 +229,7 @@ def occlusion_scores(
     seed: int,
     stores: Callable[[str], ScoreStore],
 ) -> dict[str, OcclusionScores]:
-    """Prepare to occlude a sample with every fill that it allows.
+    """Prepare the occlusion of a sample with every fill that is possible for it.
 
     Parameters
     ----------
@@ -236,13 +237,13 @@ def occlusion_scores(
     bands : GroupedBands
     sample : PatchSample
     fills : sequence of str
-        Some of `FILLS`; ``other`` is left out where the sample has one class only.
+        Some of `FILLS`; ``other`` is left out if the sample has only one class.
     floor : float
         Log-mel of silence.
     seed : int
-        Of the draw of patches that fill.
+        Seed of the choice of patches for the fill ``other``.
     stores : callable
-        Gives where the scores of a fill are kept.
+        Takes a fill; returns the store of its scores.
 
     Returns
     -------
@@ -251,24 +252,24 @@ def occlusion_scores(
     Raises
     ------
     Refused
-        If the sample allows none of the fills.
+        If none of the fills is possible.
     """
     rng = np.random.default_rng(seed)
     intact = model.log_odds(sample.patches)
     scores = {}
     for rule in fills:
         if rule == "other" and len(np.unique(sample.target)) < 2:
-            log.warning("trust: %s has one class only; no other class's band to occlude with", sample.part)
+            log.warning("trust: %s has only one class; the fill 'other' is left out", sample.part)
             continue
         fill = fill_of(rule, sample.patches, model.scaler.mean, floor, sample.target, rng)
         scores[rule] = OcclusionScores(model, bands, sample.patches, fill, intact, stores(rule))
     if not scores:
-        raise Refused(f"trust.fills is {list(fills)}, but {sample.part} has one class only; add mean or floor")
+        raise Refused(f"trust.fills is {list(fills)}, but {sample.part} has only one class; add mean or floor")
     return scores
 
 
 def drops_of_target(scores: OcclusionScores, sample: PatchSample) -> np.ndarray:
-    """Drop of each patch's class with a single group removed: float64 [shape=(patch, present group)]."""
+    """Drop of the log-odds of each patch's class, for each group removed alone: [shape=(patch, present group)]."""
     rows = np.arange(len(sample))
     singles = sweep(len(scores.bands.present), ["single"])
     return np.stack([scores.drop(condition.removed)[rows, sample.target] for condition in singles], axis=1)
@@ -283,14 +284,14 @@ def occlusion_table(
     ----------
     sample : PatchSample
     scores : mapping of fill to OcclusionScores
-        All conditions are scored for all patches.
+        Scores of all patches under all conditions.
     conditions : sequence of Condition
 
     Returns
     -------
     DataFrame
-        ``fill, kind, hz`` (the group), ``cutoff_hz`` (of the curves), ``of`` (auroc, or a class: the
-        log-odds of that class over its patches), ``drop`` and its interval over patients.
+        ``fill, kind, hz`` (the group), ``cutoff_hz`` (for curves), ``of`` (auroc, or a class: the log-odds of
+        that class over its patches), ``drop`` and its interval over patients.
     """
     rows = []
     for fill, of_fill in scores.items():

@@ -1,4 +1,4 @@
-"""Receptive fields: what a cell of a layer's map can see of the input, and what it does see."""
+"""Receptive fields: the part of the input that can change one cell of a layer's map, in theory and measured."""
 
 import copy
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ class Field:
     Attributes
     ----------
     rows, columns : int
-        Of the map: the true number of places that heat can tell apart in frequency and in time.
+        Size of the map: the number of places that heat can tell apart in frequency and in time.
     reach_bands, reach_frames : int
-        Theoretical: what can change the cell at all.
+        Theoretical size: all bands and frames that can change the cell.
     seen_bands, seen_frames : int
-        Measured on patches: the 5 to 95 % range of the energy of the gradient (Luo et al. 2016,
-        arXiv 1701.04128, who find it much smaller than the theoretical one).
+        Size measured on patches: the 5 to 95 % range of the energy of the gradient. It is much smaller than
+        the theoretical size (Luo et al. 2016, arXiv 1701.04128).
     first_band, last_band : int
-        Ends of ``seen_bands`` in the input.
+        First and last band of the measured range.
     """
 
     rows: int
@@ -45,8 +45,8 @@ class Field:
 def receptive_field(model: nn.Module, layer: str, patches: torch.Tensor) -> Field:
     """Measure the receptive field of a layer.
 
-    The theoretical reach is what the gradient of the middle cell touches in a copy of the network
-    whose weights are all positive and whose normalisations are gone, so that no path is closed.
+    The theoretical size is the extent of the gradient of the middle cell in a copy of the network. In the copy
+    all weights are positive and the normalisations are left out, so that no path is blocked.
 
     Parameters
     ----------
@@ -54,7 +54,7 @@ def receptive_field(model: nn.Module, layer: str, patches: torch.Tensor) -> Fiel
     layer : str
         Dotted name of a module whose output is [shape=(patch, channel, row, column)].
     patches : float32 [shape=(patch, channel, band, frame)]
-        Scaled patches that the model is used on.
+        Scaled patches, as the model is fed them.
 
     Returns
     -------
@@ -78,13 +78,13 @@ def receptive_field(model: nn.Module, layer: str, patches: torch.Tensor) -> Fiel
 
 
 def fields(model: TrainedModel, patches: np.ndarray, layers: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of the map and receptive field of every block of a network, and of further layers.
+    """Measure the receptive field of every block of a network, and of further layers.
 
     Parameters
     ----------
     model : TrainedModel
     patches : float32 [shape=(patch, band, frame)]
-        Not scaled; the first few are used.
+        Patches before scaling; the first few are used.
     layers : sequence of str
 
     Returns
@@ -98,7 +98,7 @@ def fields(model: TrainedModel, patches: np.ndarray, layers: Sequence[str]) -> l
 
 
 def _gradient_energy(model: nn.Module, layer: str, patches: torch.Tensor) -> tuple[np.ndarray, tuple[int, int]]:
-    """Squared gradient of a map's middle cell (all channels): float64 [shape=(band, frame)]; the map's shape."""
+    """Squared gradient of the middle cell of a map, over all channels: float64 [shape=(band, frame)]; map shape."""
     caught = []
 
     def catch(_layer: str, output: torch.Tensor) -> torch.Tensor:
@@ -116,7 +116,7 @@ def _gradient_energy(model: nn.Module, layer: str, patches: torch.Tensor) -> tup
 
 
 def _all_paths_open(model: nn.Module) -> nn.Module:
-    """Copy a network with positive weights, no biases and no normalisation (which touches no other place)."""
+    """Copy a network with positive weights, without biases and normalisation (which reaches no other cell)."""
     model = copy.deepcopy(model)
     normalisations = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._BatchNorm)
     for parent in list(model.modules()):

@@ -1,4 +1,4 @@
-"""Patch samples: the patches of a part that evidence is gathered on."""
+"""Patch samples: patches of a part, for gathering evidence."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from respcam.network.trained import TrainedModel
 
 @dataclass(frozen=True)
 class PatchSample:
-    """Patches of one part.
+    """Sample of the patches of one part.
 
     Attributes
     ----------
@@ -26,11 +26,11 @@ class PatchSample:
     patches : float32 [shape=(patch, band, frame)]
         Log-mel, not scaled.
     n_frames : int64 [shape=(patch,)]
-        Frames of the unit that each patch was cut from, before padding.
+        Number of frames of the unit of each patch, before padding.
     weights : int64 [shape=(1 + resample, patch)]
-        How often each patch counts: first once, then in resamples of the patients.
+        Count of each patch: 1 in the first row, then its count in each resample of the patients.
     judged : int64 [shape=(judged patch,)]
-        Places of the patches whose class counts for the verdict.
+        Indices of the patches whose class counts for the verdict.
     """
 
     rows: pd.DataFrame
@@ -87,18 +87,18 @@ def sample_patches(
     Parameters
     ----------
     units : DataFrame
-        Of one part, columns as `respcam.data.patches.patch_table` reads them.
+        Units of one part, with the columns that `respcam.data.patches.patch_table` reads.
     data : Units
         Frames of the same units, in the same order.
     judged_classes : collection of int
-        Classes whose patches count for the verdict; all patches count where none has such a class.
+        Classes whose patches count for the verdict. If the part has no patch of these, all patches count.
     n_patches : int
-        At most, apart from the rule that every class gets at least one.
+        Largest number of patches; every class gets at least one in any case.
     seed : int
     bootstrap : BootstrapSettings
     log_contributions : float64 [shape=(patch of the units,)], optional
-        From `log_contributions`; the patches of a unit are then drawn in proportion to what they
-        contribute to its score, else uniformly.
+        Result of `log_contributions`. With it, the patches of a unit are sampled in proportion to their
+        contribution to its score; else uniformly.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def sample_patches(
     if log_contributions is None:
         turn_in_unit = table.groupby("unit_id").cumcount()
     else:
-        # the highest of log contribution plus Gumbel noise is a draw in proportion to the contribution
+        # Gumbel trick: the largest log contribution plus Gumbel noise is sampled in proportion to the contribution
         noisy = log_contributions[table["patch"]] + rng.gumbel(size=len(table))
         turn_in_unit = table.assign(noisy=noisy).groupby("unit_id")["noisy"].rank(ascending=False, method="first")
     table = table.assign(turn=turn_in_unit).sort_values("turn", kind="stable")
@@ -129,12 +129,12 @@ def sample_patches(
 
 
 def log_contributions(model: TrainedModel, data: Units, table: pd.DataFrame) -> np.ndarray:
-    """Weigh each patch by what it contributes to the score of its unit for the unit's class.
+    """Compute the contribution of each patch to the score of its unit, for the class of the unit.
 
     Parameters
     ----------
     model : TrainedModel
-        Its pooling says how patch scores become the score of the unit.
+        Its pooling defines the contributions.
     data : Units
     table : DataFrame
         All rows of `respcam.data.patches.patch_table` of these units, in order.
@@ -142,7 +142,8 @@ def log_contributions(model: TrainedModel, data: Units, table: pd.DataFrame) -> 
     Returns
     -------
     float64 [shape=(patch,)]
-        Natural logarithm, up to a constant per unit (`respcam.network.inputs.log_contribution`).
+        Natural logarithm of the contributions, up to a constant per unit
+        (`respcam.network.inputs.log_contribution`).
     """
     n = len(table)
     batches = inputs.patch_batches(data, model.batch_patches)

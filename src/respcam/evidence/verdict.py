@@ -1,4 +1,4 @@
-"""Verdicts on heat: supported, undecided or not supported, and the objections that decide."""
+"""Verdicts on heat: supported, undecided or not supported, with the objections."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,21 +12,21 @@ from respcam.metrics import Interval
 
 @dataclass(frozen=True)
 class Limits:
-    """What evidence must reach.
+    """Limits that evidence is compared with.
 
     Parameters
     ----------
     min_agreement : float
-        Correlation, over groups of Hz, of a method's heat with the drop under occlusion. Not of the
-        ranks: where the model needs one group, the others are ranked by noise.
+        Lowest correlation between the heat of a method and the drop under occlusion, over groups of Hz. Ranks
+        are not used: where the model needs one group, the ranks of the others are noise.
     max_similarity : float
-        Rank correlation of heat before and after the network's weights were all drawn anew.
+        Limit of the rank correlation between heat and the heat of the network with random weights.
     margin : float
-        Loss of AUROC that a suggested cut-off may cost.
+        Largest loss of AUROC at a suggested cut-off.
     closeness : float
-        Share of the model's lead over chance from which a baseline is said to come close.
+        A baseline comes close to the model from this share of the model's AUROC above 0.5.
     max_blank : float
-        Share of blank cells from which a group of bands is called blank.
+        A group of bands is called blank from this share of blank cells.
     """
 
     min_agreement: float = 0.5
@@ -48,11 +48,11 @@ class Evidence:
     Attributes
     ----------
     agreement : Interval
-        Correlation of its heat with the drop under occlusion, over groups of Hz.
+        Correlation of heat with the drop under occlusion, over groups of Hz.
     over_random, over_loudest : Interval
-        Faithfulness of its order of groups minus that of random orders, and of the loudest first.
+        Faithfulness of the order of groups by heat, minus that of random orders, and of the order by loudness.
     similarity : float or None
-        Of its heat to that of the network with fresh weights.
+        Rank correlation of heat with the heat of the network with random weights.
     """
 
     agreement: Interval
@@ -62,15 +62,15 @@ class Evidence:
 
 
 class ObjectionKind(StrEnum):
-    """Why a statement about heat is not supported."""
+    """Reason why heat is not supported."""
 
-    CHANCE = "chance"  # the model is not surely better than chance
-    NO_EFFECT = "no_effect"  # occlusion has no agreement to measure
-    DISAGREEMENT = "disagreement"  # with occlusion
-    UNCERTAIN = "uncertain"  # agreement with occlusion, for lack of patches
+    CHANCE = "chance"  # the model is not clearly better than chance
+    NO_EFFECT = "no_effect"  # agreement with occlusion is not defined
+    DISAGREEMENT = "disagreement"  # heat disagrees with occlusion
+    UNCERTAIN = "uncertain"  # too few patches to confirm the agreement with occlusion
     NOT_BETTER_THAN_RANDOM = "not_better_than_random"
     WORSE_THAN_LOUDEST = "worse_than_loudest"
-    INSENSITIVE = "insensitive"  # to the weights
+    INSENSITIVE = "insensitive"  # heat does not depend on the weights
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Objection:
     ----------
     kind : ObjectionKind
     figures : mapping of str to float or None
-        The numbers that the objection rests on.
+        Numbers behind the objection.
     """
 
     kind: ObjectionKind
@@ -89,7 +89,7 @@ class Objection:
 
     @property
     def sentence(self) -> str:
-        """The objection for a reader."""
+        """The objection in words."""
         return _objection_sentence(self)
 
     @property
@@ -99,7 +99,7 @@ class Objection:
 
 
 class Outcome(StrEnum):
-    """What the evidence says about heat by one method."""
+    """Outcome of the evidence on the heat of one method."""
 
     SUPPORTED = "supported"
     UNDECIDED = "undecided"
@@ -108,15 +108,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome for one method, and why.
+    """Outcome for one method, with its reasons.
 
     Attributes
     ----------
     outcome : Outcome
     objections : tuple of Objection
-        To the method.
+        Objections to the method.
     objections_to_model : tuple of Objection
-        Any of these rules out every method.
+        Objections to the model; a single one excludes every method.
     """
 
     outcome: Outcome
@@ -125,7 +125,7 @@ class Verdict:
 
 
 def objections_to_method(evidence: Evidence, limits: Limits) -> list[Objection]:
-    """List the objections to a method; there are none where it is supported.
+    """List the objections to a method; a supported method has none.
 
     Parameters
     ----------
@@ -155,12 +155,12 @@ def objections_to_method(evidence: Evidence, limits: Limits) -> list[Objection]:
 
 
 def objections_to_model(auroc: Interval) -> list[Objection]:
-    """List what rules out any statement about where a model listens.
+    """List the objections to a model; with one, nothing can be said about where it listens.
 
     Parameters
     ----------
     auroc : Interval
-        Of the model on the part in question.
+        AUROC of the model on the examined part.
 
     Returns
     -------
@@ -174,7 +174,7 @@ def objections_to_model(auroc: Interval) -> list[Objection]:
 def judge(to_method: Sequence[Objection], to_model: Sequence[Objection]) -> Verdict:
     """Decide on one method from the objections to it and to the model.
 
-    "Not supported" needs evidence against the heat: it is undecided where all that is missing is certainty.
+    "Not supported" needs evidence against the heat. Where only certainty is missing, the outcome is undecided.
     """
     if to_model:
         outcome = Outcome.NOT_SUPPORTED
@@ -193,33 +193,33 @@ def _objection_sentence(objection: Objection) -> str:
         case ObjectionKind.CHANCE:
             auroc, low = figures["auroc"], figures["auroc_low"]
             shown = "not defined" if auroc is None else f"{auroc:.2f}, interval from {low:.2f}"
-            return f"the model is not surely better than chance (AUROC {shown})"
+            return f"the model is not clearly better than chance (AUROC {shown})"
         case ObjectionKind.NO_EFFECT:
-            return "occlusion says nothing to agree with"
+            return "agreement with occlusion is not defined"
         case ObjectionKind.DISAGREEMENT:
             return f"disagrees with occlusion (correlation {figures['agreement']:.2f})"
         case ObjectionKind.UNCERTAIN:
             return (
                 f"occlusion is too uncertain to confirm it (correlation {figures['agreement']:.2f}, interval from "
-                f"{figures['agreement_low']:.2f}): look at more patches (trust.patches)"
+                f"{figures['agreement_low']:.2f}): examine more patches (trust.patches)"
             )
         case ObjectionKind.NOT_BETTER_THAN_RANDOM:
-            return "its hottest groups carry the score no better than random groups"
+            return "its hottest groups carry no more of the score than random groups"
         case ObjectionKind.WORSE_THAN_LOUDEST:
-            return "its hottest groups carry the score worse than the loudest groups, which know no model"
+            return "its hottest groups carry less of the score than the loudest groups"
         case ObjectionKind.INSENSITIVE:
             similarity = figures["similarity"]
             shown = "" if similarity is None else f" (correlation {similarity:.2f})"
-            return f"insensitive to the weights: a network with random weights gives much the same heat{shown}"
+            return f"insensitive to the weights: a network with random weights gives similar heat{shown}"
 
 
 def joined_sentences(objections: Sequence[Objection]) -> str:
-    """Several objections as one text for a reader; blank where there are none."""
+    """Several objections in words, as one text; blank where there are none."""
     return "; ".join(objection.sentence for objection in objections)
 
 
 def verdict_sentence(verdict: Verdict, choice: Choice, evidence: Evidence, densest_hz: str, top_hz: str) -> str:
-    """Word the verdict on one method for a reader.
+    """Write the verdict on one method in words.
 
     Parameters
     ----------
@@ -227,11 +227,11 @@ def verdict_sentence(verdict: Verdict, choice: Choice, evidence: Evidence, dense
     choice : Choice
         The method and its layers.
     evidence : Evidence
-        What the verdict rests on.
+        Evidence behind the verdict.
     densest_hz : str
         Group of Hz with the most heat per band.
     top_hz : str
-        Group of Hz that costs most under occlusion.
+        Group of Hz with the largest drop under occlusion.
 
     Returns
     -------
@@ -239,18 +239,18 @@ def verdict_sentence(verdict: Verdict, choice: Choice, evidence: Evidence, dense
     """
     if verdict.objections_to_model:
         objections = joined_sentences(verdict.objections_to_model)
-        return f"Not supported: {objections}. No heat map of this model says anything."
+        return f"Not supported: {objections}. No heat map of this model can be interpreted."
     title = f"{METHODS[choice.method].title} at {' + '.join(choice.layers)}"
     if verdict.outcome is not Outcome.SUPPORTED:
         word = "Undecided" if verdict.outcome is Outcome.UNDECIDED else "Not supported"
         objections = joined_sentences(verdict.objections)
-        return f"{word}: {title}: {objections}. Occlusion finds {top_hz} Hz to matter most."
+        return f"{word}: {title}: {objections}. Occlusion costs most at {top_hz} Hz."
     if evidence.over_loudest.low is not None and evidence.over_loudest.low > 0:
-        beyond = "finds the bands that carry the score better than chance and better than loudness alone"
+        beyond = "better than chance and better than loudness"
     else:
-        beyond = "finds the bands that carry the score better than chance, though loudness alone does so as well"
+        beyond = "better than chance, but not clearly better than loudness"
     return (
-        f"Supported: {title} agrees with occlusion (correlation {evidence.agreement.value:.2f}), {beyond}, and is "
-        f"not the heat of a network with random weights. It is densest at {densest_hz} Hz; occlusion costs most "
-        f"at {top_hz} Hz."
+        f"Supported: {title} agrees with occlusion (correlation {evidence.agreement.value:.2f}). It finds the bands "
+        f"that carry the score {beyond}. A network with random weights gives other heat. Heat is densest at "
+        f"{densest_hz} Hz; occlusion costs most at {top_hz} Hz."
     )

@@ -1,4 +1,4 @@
-"""Comparison of arms: what the bands of each arm change, over seeds, folds and patients."""
+"""Comparison of arms (selections of bands) over seeds, folds and patients."""
 
 import logging
 import os
@@ -47,20 +47,20 @@ COLUMNS = [
     "verdict",
     "sentence",
 ]
-FEWEST_PATIENTS = 10  # of a stratum that is looked at by itself
+FEWEST_PATIENTS = 10  # least number of patients of a stratum that is compared
 WITHOUT_HEAT = {"is_supported": None, "top": {"heat": None, "occlusion": None}}
 
 
 @dataclass(frozen=True)
 class ComparisonSettings:
-    """What is compared, and how.
+    """Settings of a comparison.
 
     Parameters
     ----------
     bootstrap : BootstrapSettings
     design : Design
     metric : str
-        Of `respcam.metrics.METRICS`: what verdicts and figures are about.
+        Metric of verdicts and figures, one of `respcam.metrics.METRICS`.
     base : str
         Name of the arm that every other arm is compared with.
     """
@@ -76,7 +76,7 @@ class ComparisonSettings:
 
     @property
     def measure(self) -> Measure:
-        """What the page needs of these settings."""
+        """The settings that the page shows."""
         return Measure(
             metric=self.metric,
             base=self.base,
@@ -88,17 +88,17 @@ class ComparisonSettings:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison(Stage):
-    """Finished runs side by side.
+    """Comparison of finished runs.
 
-    Runs that differ in seed and fold alone are one arm. Arms that differ in their bands alone are one
-    experiment, and within it every arm is compared with the base arm.
+    Runs that differ only in seed and fold form one arm. Arms that differ only in their bands form one experiment.
+    Within an experiment, every arm is compared with the base arm.
 
     Attributes
     ----------
     store : Path
         Folder of comparisons.
     identities : list of [name, digest]
-        Of the runs.
+        Name and digest of each run.
     settings : ComparisonSettings
     runs : tuple of FinishedRun
         Sorted by folder.
@@ -113,13 +113,13 @@ class Comparison(Stage):
 
     @staticmethod
     def of(store: Path, folders: Iterable[Path], settings: ComparisonSettings) -> "Comparison":
-        """Open run folders to compare them; nothing is computed.
+        """Open run folders for a comparison; nothing is computed.
 
         Raises
         ------
         Refused
-            If a folder is not a finished run or was made by an earlier version, no run has the base arm, or names of
-            arms and their bands do not go together.
+            If a folder is not a finished run or was made by an earlier version; if no run has the base arm; or if
+            two arms have one name or the same bands.
         """
         opened: dict[str, FinishedRun] = {}
         for run in map(FinishedRun.of, sorted(folders)):
@@ -179,7 +179,7 @@ class Comparison(Stage):
                 _tables_of(name, members, runs, compared, self.settings) for name, members in experiments.items()
             ],
             notes=_notes(self.runs),
-            # the finished folder will lie beside this one, so that the links hold there as well
+            # the finished folder will have the same parent, so the links stay valid
             links={run.name: os.path.relpath(run.page, folder) for run in self.runs},
         )
         write_comparison_page(content, folder)
@@ -209,7 +209,7 @@ def _rows(run: FinishedRun) -> list[dict[str, Any]]:
 
 
 def _experiments(runs: Iterable[FinishedRun]) -> dict[str, list[FinishedRun]]:
-    """Runs by what they share apart from bands, seed and fold; named by what tells the groups apart."""
+    """Groups of runs that differ only in bands, seed and fold; named by the settings that differ between groups."""
     groups: dict[str, list[FinishedRun]] = {}
     for run in runs:
         groups.setdefault(run.description()["experiment"], []).append(run)
@@ -235,7 +235,7 @@ def _arm(run: FinishedRun) -> str:
 
 
 def _check_arms(experiment: str, runs: Sequence[FinishedRun], base: str) -> None:
-    """Refuse an arm of two selections of bands, and two arms of one."""
+    """Refuse one arm with two selections of bands, and two arms with one selection."""
     by_name: dict[str, tuple[FinishedRun, dict[str, Any]]] = {}
     for run in runs:
         # a random arm removes other bands with every seed
@@ -245,18 +245,18 @@ def _check_arms(experiment: str, runs: Sequence[FinishedRun], base: str) -> None
         same, of_arm = by_name.setdefault(_arm(run), (run, bands))
         if bands != of_arm:
             raise Refused(
-                f"arm {_arm(run)} has other bands in {run.name} than in {same.name}; give one of them a name of its "
-                "own (bands.name=NAME), or compare them apart"
+                f"arm {_arm(run)} has other bands in {run.name} than in {same.name}; give one of them another name "
+                "(bands.name=NAME), or compare them separately"
             )
     for (arm, (_, bands)), (other, (_, of_other)) in combinations(by_name.items(), 2):
         if bands == of_other:
-            raise Refused(f"arms {arm} and {other} are fed the same bands; a comparison of the two says nothing")
+            raise Refused(f"arms {arm} and {other} are fed the same bands, so they cannot be compared; leave one out")
     if base not in by_name:
         log.warning("compare: %s has no run of the base arm %s; its arms are listed alone", experiment, base)
 
 
 def _parts(runs: Iterable[FinishedRun]) -> list[str]:
-    """What the runs were tested on; the test folds of a cross-validation are one."""
+    """Test parts of the runs; all test folds of a cross-validation form one part."""
     return list(dict.fromkeys(_part(run, name) for run in runs for name in run.metrics() if name != VALIDATION))
 
 
@@ -286,7 +286,7 @@ def _differences(runs: Sequence[FinishedRun], settings: ComparisonSettings) -> l
 
 
 def _judged(of_arms: Mapping[str, Difference], metric: str, settings: ComparisonSettings) -> list[dict[str, Any]]:
-    """Differences of several arms with p values corrected over the arms, verdict and sentence."""
+    """Differences of several arms with verdict and sentence; p values are corrected for the number of arms."""
     p = corrected([difference.p for difference in of_arms.values()])
     p_permuted = corrected([difference.p_permuted for difference in of_arms.values()])
     rows = []
@@ -310,14 +310,14 @@ def _judged(of_arms: Mapping[str, Difference], metric: str, settings: Comparison
 
 @dataclass(frozen=True)
 class _Paired:
-    """Predictions of an arm beside those of the base arm, and the units that they are about.
+    """Predictions of an arm and of the base arm for the same units.
 
     Attributes
     ----------
     pairs : list of Pair
         One per seed and fold.
     units : list of DataFrame
-        Predictions of the arm in the order of each pair, with the `RECORDING_STRATA` that the manifest has.
+        Predictions of the arm in the order of each pair, with the `RECORDING_STRATA` in the manifest.
     normal : int, optional
         Index of the normal class.
     score : str
@@ -352,7 +352,7 @@ class _Paired:
 
 
 def _paired(runs: Iterable[FinishedRun], bases: Mapping[str, FinishedRun], part: str) -> _Paired:
-    """Put the predictions of an arm beside those of the base arm of the same seed and fold."""
+    """Pair the predictions of an arm with those of the base arm of the same seed and fold."""
     pairs, units = [], []
     task, normal = {"score": "icbhi"}, None
     for run in runs:
@@ -395,7 +395,7 @@ def _tables_of(
     compared: pd.DataFrame,
     settings: ComparisonSettings,
 ) -> ExperimentTables:
-    """What the page shows of one experiment."""
+    """Tables of one experiment, for the page."""
     descriptions = [run.description() for run in members]
     runs = runs[runs["run"].isin([run.name for run in members])]
     compared = compared[compared["experiment"] == name]

@@ -11,18 +11,18 @@ from respcam.metrics import METRICS, BootstrapSettings, mean_of_known, resampled
 
 @dataclass(frozen=True)
 class Design:
-    """What a comparison of arms asks for.
+    """Settings of the statistics of a comparison of arms.
 
     Parameters
     ----------
     margin : float
-        Loss of the metric up to which an arm counts as no worse.
+        Equivalence margin: largest loss of the metric at which an arm counts as no worse.
     alpha : float
-        Chance of a false alarm; 1 - alpha is the level of the intervals.
+        Probability of a false positive; 1 - alpha is the confidence level of the intervals.
     power : float
         Power at which `Difference.detectable` is stated.
     n_permutations : int
-        Exchanges of the two arms, patient by patient, for `Difference.p_permuted`.
+        Number of random exchanges of the two arms, patient by patient, for `Difference.p_permuted`.
     """
 
     margin: float = 0.02
@@ -59,7 +59,7 @@ class Pair:
     base: np.ndarray
 
     def of(self, is_chosen: np.ndarray) -> "Pair":
-        """The same for some of the units."""
+        """Select some of the units."""
         rows = (column[is_chosen] for column in (self.patients, self.target, self.arm, self.base))
         return Pair(self.seed, self.fold, *rows)
 
@@ -73,14 +73,14 @@ class Difference:
     value : float
         Mean over seeds and folds.
     low, high : float
-        Interval at level 1 - alpha, over patients and trainings; with one training over patients only.
+        Interval at level 1 - alpha, over patients and trainings; over patients only if there is one training.
     p : float
         Two-sided p value of the same t statistic.
     p_permuted : float
-        Chance of as large a difference if, patient by patient, the two arms were exchangeable: of
-        these very models, not of another training.
+        Probability of a difference at least this large if the two arms were exchangeable for each patient. It is
+        about these trained models, not about new trainings.
     detectable : float
-        Smallest true difference that this design finds with the power `Design.power`.
+        Smallest true difference that this comparison finds with the power `Design.power`.
     n_trainings, n_patients : int
     """
 
@@ -99,11 +99,11 @@ def differences(
 ) -> dict[str, Difference]:
     """Compare two arms by every metric of `respcam.metrics.METRICS`.
 
-    Trainings (seeds; folds where there is one seed) are to patients what readers are to cases in
-    studies of diagnostic imaging, and the variance is the one used there (Obuchowski and Rockette
-    1995, doi 10.1080/03610919508813243): that of the trainings' differences, plus what they share
-    because they were tested on the same patients, from a bootstrap over patients. Degrees of freedom
-    after Hillis (2007, doi 10.1002/sim.2532).
+    This is the analysis of a multi-reader multi-case (MRMC) study of diagnostic imaging: trainings are the readers
+    and patients are the cases. Trainings are seeds, or folds if there is only one seed. The variance is that of
+    Obuchowski and Rockette (1995, doi 10.1080/03610919508813243). It is the variance of the difference between
+    trainings plus their covariance, because they share the test patients. The covariance is from a bootstrap over
+    patients. Degrees of freedom are after Hillis (2007, doi 10.1002/sim.2532).
 
     Parameters
     ----------
@@ -136,7 +136,7 @@ def differences(
             for probability in (pair.arm, pair.base)
         )
         is_swapped = as_is_and_swapped[:, np.searchsorted(names, pair.patients)]
-        # both arms' predictions stand in one table, and weights of 0 and 1 say which of the two counts
+        # the predictions of both arms are in one table; weights of 0 and 1 select one of them
         both, target = np.concatenate([pair.arm, pair.base]), np.tile(pair.target, 2)
         swapped_arm, swapped_base = (
             resampled_metrics(target, both, np.concatenate([~is_base, is_base], axis=1).astype(int), normal, score)
@@ -160,12 +160,12 @@ def differences(
 
 
 def _by_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """Mean over the columns of each group; NaN (a resample that lacks a class) left out."""
+    """Mean over the columns of each group, without NaN (from a resample that lacks a class)."""
     return np.stack([mean_of_known(values[:, group == name]) for name in np.unique(group)], axis=1)
 
 
 def _difference(resampled: np.ndarray, permuted: np.ndarray, n_patients: int, design: Design) -> Difference:
-    """From differences per resample (the first: as they are) and training to one with its interval."""
+    """Compute one difference with its interval from differences per resample (the first is observed) and training."""
     from scipy.stats import t as student  # takes a second to import
 
     observed, drawn = resampled[0], resampled[1:]
@@ -183,7 +183,7 @@ def _difference(resampled: np.ndarray, permuted: np.ndarray, n_patients: int, de
         quantile = float(student.ppf(1 - design.alpha / 2, freedom))
         detectable = float((quantile + student.ppf(design.power, freedom)) * spread)
         p = float(2 * student.sf(abs(value) / spread, freedom)) if spread > 0 else float(value == 0)
-    p_permuted = float(np.mean(np.abs(permuted) >= abs(permuted[0]) - 1e-12))  # the first is the difference itself
+    p_permuted = float(np.mean(np.abs(permuted) >= abs(permuted[0]) - 1e-12))  # the first is observed
     return Difference(
         value=value,
         low=value - quantile * spread,
@@ -197,11 +197,13 @@ def _difference(resampled: np.ndarray, permuted: np.ndarray, n_patients: int, de
 
 
 def corrected(p: Sequence[float]) -> list[float]:
-    """Holm's correction (1979) of the p values of several arms; NaN stays and does not count."""
+    """Correct the p values of several arms after Holm (1979); NaN stays and does not count."""
     values = np.array(p, dtype=float)
     is_defined = np.isfinite(values)
-    if is_defined.sum() > 1:  # one p value alone stays as it is
-        from statsmodels.stats.multitest import multipletests  # takes a second to import, and collects garbage
+    if is_defined.sum() > 1:  # a single p value needs no correction
+        from statsmodels.stats.multitest import (
+            multipletests,
+        )  # takes a second to import, and runs the garbage collector
 
         values[is_defined] = multipletests(values[is_defined], method="holm")[1]
     return values.tolist()
@@ -210,17 +212,17 @@ def corrected(p: Sequence[float]) -> list[float]:
 def conclusion(
     arm: str, base: str, metric: str, difference: Difference, p_corrected: float, n_arms: int, design: Design
 ) -> tuple[str, str]:
-    """Say what follows from a difference, and what does not.
+    """Write the conclusion from a difference, with its limits.
 
     Parameters
     ----------
     arm, base : str
         Names of the two arms.
     metric : str
-        Name of the metric, as it is written in sentences.
+        Name of the metric in sentences.
     difference : Difference
     p_corrected : float
-        `Difference.p` after correction over the arms.
+        `Difference.p` after correction for the number of arms.
     n_arms : int
         Number of arms that p was corrected for.
     design : Design
@@ -233,21 +235,21 @@ def conclusion(
     """
     verdict = _verdict(difference, p_corrected, design)
     if verdict == "unknown":
-        return verdict, f"{arm}: {metric} is not defined for these recordings, so nothing follows."
+        return verdict, f"{arm}: {metric} is not defined for these recordings, so there is no conclusion."
     numbers = _numbers(base, metric, difference, p_corrected, n_arms, design)
     sentence = f"{arm}: {_words(verdict, numbers, difference, design)}"
     if verdict == "better":
         sentence = (
-            f"{arm} helps: {numbers}. It does not follow that the removed bands carry no information about the "
-            "patients; noise, or a shortcut that did not hold in the test, would look the same."
+            f"{arm} helps: {numbers}. The removed bands may still carry information about the patients: noise, "
+            "or a shortcut that fails in the test, would give the same result."
         )
     elif verdict == "worse":
         sentence = (
-            f"{arm} harms: {numbers}. It does not follow that the removed bands carry information about the "
-            "illness; a shortcut that holds in the test would look the same."
+            f"{arm} harms: {numbers}. This does not prove that the removed bands carry information about the "
+            "illness: a shortcut that also works in the test would give the same result."
         )
     if difference.n_trainings == 1:
-        sentence += " One training each: training again may move this by more."
+        sentence += " One training per arm: the difference may change by more than this interval in a new training."
     return verdict, sentence
 
 
@@ -262,7 +264,7 @@ def _verdict(difference: Difference, p_corrected: float, design: Design) -> str:
 
 
 def _numbers(base: str, metric: str, difference: Difference, p_corrected: float, n_arms: int, design: Design) -> str:
-    """The difference with its interval, and its p value where it was corrected."""
+    """The difference with its interval, and its p value if it was corrected."""
     interval = f"{1 - design.alpha:.0%} interval {difference.low:+.3f} to {difference.high:+.3f}"
     p = ""
     if n_arms > 1:
@@ -271,12 +273,12 @@ def _numbers(base: str, metric: str, difference: Difference, p_corrected: float,
 
 
 def _words(verdict: str, numbers: str, difference: Difference, design: Design) -> str:
-    """What follows where no difference was shown."""
+    """Conclusion where no difference was shown."""
     bound = max(abs(difference.low), abs(difference.high))
     is_visible = not difference.low <= 0 <= difference.high
-    what = "a difference that is in doubt once corrected" if is_visible else "no difference seen"
+    what = "a difference that is uncertain after correction" if is_visible else "no difference seen"
     if verdict == "no worse":
-        bounds = f"It costs less than the margin of {design.margin:g}; that it helps does not follow."
+        bounds = f"It costs less than the margin of {design.margin:g}; a gain is not shown."
     else:
         bounds = (
             f"Neither harm beyond the margin of {design.margin:g} nor a gain is ruled out: this design finds "

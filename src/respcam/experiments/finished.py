@@ -1,4 +1,4 @@
-"""Finished run: the files of a run folder, and what stands in them."""
+"""Finished runs: the files of a run folder and their content."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +11,15 @@ from respcam.errors import Refused
 from respcam.store.artifact import file_sha256
 from respcam.store.tables import Document, Table
 
-#: What a run is, in a word per item: keys of `FinishedRun.description`.
+#: Short description of a run: keys of `FinishedRun.description`.
 DESCRIPTION = ("dataset", "task", "split", "fold", "bands", "model", "seed")
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run folder whose run is complete.
+    """Folder of a finished run.
 
-    Every file is read once; what a method returns is not to be changed.
+    Each file is read once; do not change the objects that the methods return.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class FinishedRun:
         ----------
         folder : Path
         required : str
-            File that the folder must have; ``provenance.json`` is written last.
+            Required file of the folder; ``provenance.json`` is written last.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class FinishedRun:
         return FinishedRun(folder)
 
     def check_version(self) -> None:
-        """Compare the files with those that this version writes.
+        """Check that this version can read the files.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class FinishedRun:
 
     @property
     def is_finished(self) -> bool:
-        """Whether everything is there: ``provenance.json`` is written last."""
+        """Whether the run is complete: ``provenance.json`` is written last."""
         return (self.folder / run_folder.PROVENANCE.name).is_file()
 
     @property
@@ -73,20 +73,22 @@ class FinishedRun:
 
     @property
     def page(self) -> Path:
-        """Where the page of the run lies."""
+        """Path of the report of the run."""
         return self.folder / run_folder.PAGE
 
     def digest(self) -> str:
-        """SHA-256 of everything that the run was made from, 64 hex digits."""
+        """SHA-256 of the settings, inputs and versions of the run, 64 hex digits."""
         return self.provenance()["digest"]
 
     def provenance(self) -> dict[str, Any]:
-        """When, where, with which versions and from what the run was made."""
+        """Date, machine, versions, settings and inputs of the run."""
         return self._read(run_folder.PROVENANCE)
 
     def description(self) -> dict[str, Any]:
-        """What the run is: the keys of `DESCRIPTION`, ``task_settings, band_selection`` and the digests
-        ``experiment`` (shared by runs that differ in bands, seed and fold alone) and ``apart_from_bands``.
+        """Description of the run: the keys of `DESCRIPTION`, ``task_settings, band_selection`` and two digests.
+
+        The digest ``experiment`` is equal for runs that differ only in bands, seed and fold; ``apart_from_bands`` for
+        runs that differ only in bands.
         """
         return self.provenance()["settings"]["run"]
 
@@ -108,11 +110,11 @@ class FinishedRun:
         return self._read(run_folder.PREDICTIONS)
 
     def history(self) -> pd.DataFrame:
-        """A row per epoch."""
+        """Training history, a row per epoch."""
         return self._read(run_folder.HISTORY)
 
     def heat(self) -> dict[str, Any]:
-        """How heat was made: ``method, layers, target, n_bands, hop_frames, hz_groups, ...``."""
+        """Settings of heat: ``method, layers, target, n_bands, hop_frames, hz_groups, ...``."""
         return self._read(run_folder.HEAT)
 
     def band_heat(self) -> pd.DataFrame:
@@ -120,7 +122,7 @@ class FinishedRun:
         return self._read(run_folder.BAND_HEAT)
 
     def verdicts(self) -> dict[str, Any]:
-        """By part: whether its heat is supported, and where heat and occlusion find the most."""
+        """By part: whether the heat is supported, and the groups of Hz where heat and occlusion are largest."""
         return self._read(run_folder.TRUST)["parts"]
 
     def sha256(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""Opened run: the model of a finished run, for new recordings, in a notebook or a command."""
+"""Use of a finished run on new recordings, in a notebook or a command."""
 
 import logging
 from dataclasses import dataclass, replace
@@ -26,26 +26,26 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a model makes of one recording, and where in the recording that comes from.
+    """Prediction of a model for one recording, and its heat.
 
     Attributes
     ----------
     waveform : float32 [shape=(n_samples,)]
-        At the rate and level of the run.
+        Waveform at the rate and level of the run.
     log_mel : float32 [shape=(band, frame)], in nat
-        The bands that the network is fed, before they are scaled; masked bands are blank, and a recording shorter
-        than a patch is padded.
+        Bands that the network is fed, before scaling. Masked bands are blank, and a recording shorter than a patch
+        is padded.
     probability : dict of str to float
-        By class, pooled over all patches as for the predictions of the run.
+        Probability of each class, pooled over all patches as in the predictions of the run.
     target : str
-        The class whose score the heat explains.
+        Class whose score the heat explains.
     heat : float32 [shape=(patch, band, frame)]
-        Raw and not below zero, of the bands of ``log_mel``, on the patches that the run explains: by default they
-        follow one another, and the last one ends with the recording.
+        Raw heat, not negative, for the bands of ``log_mel``. Its patches have the hop of the run's heat: by default
+        they do not overlap, except that the last one ends with the recording.
     start_s : float64 [shape=(patch,)]
         Start of each patch of ``heat``.
     profile : DataFrame
-        Columns of `respcam.heat.band_heat.band_profile` without intervals, over the groups of Hz of the run.
+        Table of `respcam.heat.band_heat.band_profile` without intervals, for the groups of Hz of the run.
     """
 
     waveform: np.ndarray
@@ -59,19 +59,19 @@ class Explanation:
 
 @dataclass(frozen=True)
 class OpenedRun:
-    """A finished run, ready for new recordings; `open_run` makes it.
+    """Finished run, ready for new recordings; `open_run` makes it.
 
     Attributes
     ----------
     run : FinishedRun
-        Its files.
+        Files of the run.
     pipeline : Pipeline
-        Its settings from the recording to the score.
+        Settings from the recording to the score.
     model : TrainedModel
     choice : Choice
-        Method and layers of its heat.
+        Method and layers of heat.
     explained : PatchSettings
-        Patches that heat is computed on.
+        Length and hop of the patches for heat.
     bands : DataFrame
         A row per band that the network is fed: ``band, lower_hz, centre_hz, upper_hz, ...``.
     groups : HzGroups
@@ -86,7 +86,7 @@ class OpenedRun:
     groups: HzGroups
 
     def probability(self, path: str | Path) -> dict[str, float]:
-        """Score a recording: the probability of each class, as in ``predictions.csv``.
+        """Compute the probability of each class for a recording, as in ``predictions.csv``.
 
         Parameters, errors and example are those of `explain`.
         """
@@ -100,8 +100,8 @@ class OpenedRun:
         path : str or Path
             An audio file of any format, rate and channel count that soundfile reads.
         target : str, optional
-            Class whose score is explained. None takes the class that the run names (``explain.target``), else the
-            one with the highest probability.
+            Class whose score is explained. None takes the class in the settings of the run (``explain.target``),
+            else the class with the highest probability.
 
         Returns
         -------
@@ -114,7 +114,7 @@ class OpenedRun:
 
         Examples
         --------
-        ``folder`` is that of a finished run, ``path`` that of a recording::
+        ``folder`` is the folder of a finished run, ``path`` is a recording::
 
             explanation = respcam.open_run(folder).explain(path)
             print(explanation.target, explanation.probability)
@@ -143,7 +143,7 @@ class OpenedRun:
 
     @property
     def named_target(self) -> str | None:
-        """The class that the heat of the run is of; None where it is that of the recording."""
+        """Class whose heat the run computes; None if it differs between recordings."""
         target = self.run.heat()["target"]
         return target if target in self.pipeline.class_names else None
 
@@ -165,9 +165,9 @@ def open_run(folder: str | Path, device: str = "cpu") -> OpenedRun:
     Parameters
     ----------
     folder : str or Path
-        Run folder: it holds ``report.html, model.safetensors, model.json``. Nothing else of the run is needed.
+        Run folder with ``report.html, model.safetensors, model.json``. Other folders of the run are not needed.
     device : str
-        auto, cpu, cuda, ... torch computes repeatably from then on, as in a run.
+        Device: auto, cpu, cuda, ... As in a run, torch is set to repeatable computation.
 
     Returns
     -------
@@ -176,8 +176,8 @@ def open_run(folder: str | Path, device: str = "cpu") -> OpenedRun:
     Raises
     ------
     Refused
-        If the folder is not that of a finished run or was made by another version; if the class of a user's own
-        network cannot be imported or has changed since; or if the device is not there.
+        If the folder is not that of a finished run or was made by another version; if the user's class cannot be
+        imported or has changed; or if the device is not available.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def open_run(folder: str | Path, device: str = "cpu") -> OpenedRun:
     Traceback (most recent call last):
     respcam.errors.Refused: outputs/runs/no-such-run: not a finished run (it has no provenance.json)
 
-    ``folder`` is that of a finished run, ``path`` that of a recording::
+    ``folder`` is the folder of a finished run, ``path`` is a recording::
 
         run = respcam.open_run(folder)
         print(run.pipeline.class_names, run.choice.layers)

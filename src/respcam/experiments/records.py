@@ -1,4 +1,4 @@
-"""Run records: every requested run with its state, finished, failed or interrupted."""
+"""Run records: the state of every requested run (running, finished, failed or interrupted)."""
 
 import json
 import os
@@ -20,12 +20,12 @@ RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "inter
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One requested run.
+    """Record of one requested run.
 
     Attributes
     ----------
     key : str
-        Digest of the requested configuration; the same configuration again is another attempt of the same record.
+        Digest of the requested configuration; a repeated request is another attempt of the same record.
     overrides : list of str
         Overrides of the command line and of the sweep.
     state : str
@@ -39,10 +39,11 @@ class RunRecord:
     started : str
         Start of the last attempt, ISO 8601.
     duration_s : float
-        Duration of the attempt that did the work; an attempt that finds everything done leaves it.
+        Duration of the attempt that did the work; it stays when a later attempt finds everything done.
     host : str
+        Machine of the last attempt.
     pid : int
-        Process of the last attempt, and its machine.
+        Process of the last attempt.
     """
 
     key: str
@@ -58,12 +59,12 @@ class RunRecord:
 
 
 class Attempt:
-    """An attempt at a run, from `keeping_record`.
+    """Attempt at a run, from `keeping_record`.
 
     Attributes
     ----------
     run : Path or None
-        Folder of the finished run; to be set before the attempt ends.
+        Folder of the finished run; the caller sets it before the attempt ends.
     """
 
     run: Path | None = None
@@ -71,15 +72,16 @@ class Attempt:
 
 @contextmanager
 def keeping_record(folder: Path, configuration: str, overrides: Sequence[str]) -> Iterator[Attempt]:
-    """Keep a record of one run while it is made.
+    """Record the state of one run during an attempt.
 
     Parameters
     ----------
     folder : Path
         Folder of the records, one JSON file per run.
     configuration : str
-        The composed configuration: what tells this run from others.
+        Composed configuration, which identifies the run.
     overrides : sequence of str
+        Overrides of the command line and of the sweep.
 
     Yields
     ------
@@ -114,7 +116,7 @@ def keeping_record(folder: Path, configuration: str, overrides: Sequence[str]) -
 
 
 def read(path: Path) -> RunRecord:
-    """Read one record; it counts as interrupted where its process no longer exists."""
+    """Read one record; a running record counts as interrupted if its process no longer exists."""
     record = RunRecord(**json.loads(path.read_text(encoding="utf-8")))
     is_here = record.state == RUNNING and record.host == socket.gethostname()
     return replace(record, state=INTERRUPTED) if is_here and not _is_alive(record.pid) else record
@@ -131,9 +133,9 @@ def table(folder: Path) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per record: ``state``; what the run is (``dataset, task, split, fold, bands, model, seed``) and
-        every metric of every part (``<part>.<metric>``) where it is finished; ``duration_s, attempts, started,
-        overrides, digest, run, error``.
+        A row per record: ``state, duration_s, attempts, started, overrides, digest, run, error``. Finished runs
+        also have ``dataset, task, split, fold, bands, model, seed`` and every metric of every part
+        (``<part>.<metric>``).
     """
     rows = []
     for path in sorted(folder.glob("*.json")):
@@ -149,7 +151,7 @@ def table(folder: Path) -> pd.DataFrame:
 
 
 def _results(run: FinishedRun) -> dict[str, object]:
-    """What a finished run is, and every metric of every part."""
+    """Description of a finished run, and every metric of every part."""
     description = {name: run.description()[name] for name in DESCRIPTION}
     values = {name: interval["value"] for name, interval in run.intervals().items()}
     return {**description, "digest": run.digest()[:16], **values}

@@ -1,4 +1,4 @@
-"""Repetition of a run: which files and metrics are identical."""
+"""Repetition of a run: comparison of its files and metrics."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,24 +18,23 @@ EXACT = (
 
 
 def check_can_repeat(run: Path, out: Path) -> None:
-    """Refuse what is no finished run, and a folder that holds an earlier repetition.
+    """Refuse a folder without a finished run, and an output folder with an earlier repetition.
 
     Parameters
     ----------
     run : Path
         Folder of a run.
     out : Path
-        Folder that the repetition goes to.
+        Output folder of the repetition.
 
     Raises
     ------
     Refused
-        If the run has no configuration, or ``out`` is taken: a run would be compared with the repetition of
-        another version.
+        If the run has no configuration, or ``out`` holds a repetition, which may be of another version.
     """
     FinishedRun.of(run, required=run_folder.CONFIGURATION)
     if any(out.glob(f"runs/*/{run_folder.PROVENANCE.name}")):
-        raise Refused(f"{out}: made again before; remove it, or name another folder with --out")
+        raise Refused(f"{out}: holds an earlier repetition; remove it, or name another folder with --out")
 
 
 def what_is_the_same(run: Path, again: Path) -> Iterator[str]:
@@ -44,20 +43,20 @@ def what_is_the_same(run: Path, again: Path) -> Iterator[str]:
     Parameters
     ----------
     run : Path
-        The run as it was made first.
+        Folder of the original run.
     again : Path
-        The run as this code made it.
+        Folder of its repetition by this code.
 
     Yields
     ------
     str
-        One line for the digest; one for the versions, the platform and the code where they changed; one for every
-        file and metric that should be identical.
+        One line each: the digest; versions, platform and code if they changed; every file and metric that should
+        be identical.
     """
     first, repeated = FinishedRun(run), FinishedRun(again)
     made, now = first.provenance(), repeated.provenance()
     is_same = first.digest() == repeated.digest()
-    yield f"digest: {'the same' if is_same else 'another: settings, inputs or versions changed'}"
+    yield f"digest: {'identical' if is_same else 'differs (settings, inputs or versions changed)'}"
     for name in ("libraries", "python", "platform"):
         if made[name] != now[name]:
             yield f"{name}: was {made[name]}, is {now[name]}"

@@ -22,23 +22,23 @@ log = logging.getLogger(__name__)
 
 TRACKERS = ("none", "mlflow")
 DIGEST = "respcam.digest"
-BATCH = 100  # what MLflow takes at once
+BATCH = 100  # largest number of items that MLflow accepts in one call
 
 
 @dataclass(frozen=True)
 class TrackerSettings:
-    """Where finished runs are listed.
+    """Settings of the tracking of finished runs.
 
     Parameters
     ----------
     name : str
-        none or mlflow.
+        Tracker: none or mlflow.
     uri : str
-        Address of the store: ``sqlite:///file`` or that of a server.
+        Address of the tracking store: ``sqlite:///file`` or a server.
     artifacts : Path, optional
-        Folder that run folders are copied to, for a store that is a file; None leaves it to the store.
+        Folder for copies of the run folders, if the store is a file; None takes the default of the store.
     experiment : str
-        MLflow's name for what the runs belong to.
+        Name of the MLflow experiment.
     """
 
     name: str = "none"
@@ -54,10 +54,10 @@ class TrackerSettings:
 
 
 def track(settings: TrackerSettings, run: Path, config: Mapping[str, Any]) -> None:
-    """List a finished run, unless it is listed.
+    """Add a finished run to the tracking store, unless it is there.
 
-    MLflow gets every setting as a parameter, ``<part>.<metric>`` with ``.low`` and ``.high`` and the
-    history over epochs as metrics, and the run folder with report and figures as artifacts.
+    In MLflow, every setting is a parameter. ``<part>.<metric>`` with ``.low`` and ``.high`` and the history over
+    epochs are metrics. The run folder with report and figures is an artifact.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def track(settings: TrackerSettings, run: Path, config: Mapping[str, Any]) -> No
     Raises
     ------
     Refused
-        If the store refuses; the run itself is not lost.
+        If the store reports an error; the run is not lost.
     """
     if settings.name == "none":
         return
@@ -78,7 +78,7 @@ def track(settings: TrackerSettings, run: Path, config: Mapping[str, Any]) -> No
     from mlflow.exceptions import MlflowException
 
     try:
-        with FileLock(run.parent / ".tracking.lock"):  # jobs of a sweep would make a new database at once
+        with FileLock(run.parent / ".tracking.lock"):  # jobs of a sweep would create the database at the same time
             _track(settings, FinishedRun(run), config)
     except MlflowException as error:
         reason = str(error).splitlines()[0]
@@ -93,9 +93,9 @@ def _track(settings: TrackerSettings, run: FinishedRun, config: Mapping[str, Any
     experiment = _experiment_id(client, settings)
     for earlier in client.search_runs([experiment], f"tags.`{DIGEST}` = '{run.digest()}'"):
         if earlier.info.status == "FINISHED":
-            log.info("tracking: %s is listed in %s", run.name, settings.uri)
+            log.info("tracking: %s is already in %s", run.name, settings.uri)
             return
-        client.delete_run(earlier.info.run_id)  # cut short while it was written
+        client.delete_run(earlier.info.run_id)  # its writing was interrupted
     git = run.provenance()["git"]
     tags = {DIGEST: run.digest(), "respcam.run": str(run.folder.resolve())}
     if git:
@@ -108,7 +108,7 @@ def _track(settings: TrackerSettings, run: FinishedRun, config: Mapping[str, Any
         client.log_batch(listing.run_id, metrics=batch)
     client.log_artifacts(listing.run_id, str(run.folder))
     client.set_terminated(listing.run_id)
-    log.info("tracking: listed %s in %s", run.name, settings.uri)
+    log.info("tracking: added %s to %s", run.name, settings.uri)
 
 
 def _experiment_id(client: "MlflowClient", settings: TrackerSettings) -> str:

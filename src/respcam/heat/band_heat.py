@@ -1,4 +1,4 @@
-"""Heat per frequency band: shares, their uniform baseline, and intervals over patients."""
+"""Heat per frequency band: shares, uniform baseline, and intervals over patients."""
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,7 @@ from respcam.sound.front_end import FrontEnd, bands_table
 def band_shares(heat: np.ndarray, patients: np.ndarray, settings: BootstrapSettings) -> tuple[np.ndarray, np.ndarray]:
     """Share of the heat that lies in each band.
 
-    Raw heat is added up over patches before anything is divided, so a patch that the model hardly
-    responds to counts hardly.
+    Raw heat is summed over patches before division, so a patch with little heat counts little.
 
     Parameters
     ----------
@@ -25,9 +24,9 @@ def band_shares(heat: np.ndarray, patients: np.ndarray, settings: BootstrapSetti
     Returns
     -------
     share : float64 [shape=(band,)]
-        Sums to one; NaN where there is no heat at all.
+        Sums to one; NaN if there is no heat.
     resampled : float64 [shape=(resample, band)]
-        The same for patients drawn with replacement.
+        The same shares for resampled patients (bootstrap).
     """
     names, patient_of_patch = np.unique(patients, return_inverse=True)
     per_patient = np.zeros((len(names), heat.shape[1]))
@@ -51,7 +50,7 @@ def heat_table(
     Parameters
     ----------
     heat : float64 [shape=(patch, band)]
-        Raw heat summed over time, of the kept bands.
+        Raw heat of the kept bands, summed over time.
     patients : [shape=(patch,)]
     bands : DataFrame
         The kept bands: ``band, lower_hz, centre_hz, upper_hz``.
@@ -62,8 +61,8 @@ def heat_table(
     -------
     DataFrame
         ``scope`` (band, group, above_mark), ``name, lower_hz, centre_hz, upper_hz, n_bands``,
-        ``share``, ``uniform_share`` (rows inside of all rows), ``ratio`` of the two and its 95 %
-        interval over patients ``ratio_low, ratio_high``. Groups without a kept band are left out.
+        ``share``, ``uniform_share`` (bands inside divided by all bands), ``ratio`` of the two shares and its
+        95 % interval over patients ``ratio_low, ratio_high``. Groups without a kept band are left out.
     """
     centre_hz = bands["centre_hz"].to_numpy()
     share, resampled = band_shares(heat, patients, settings)
@@ -109,21 +108,21 @@ def band_profile(
     Parameters
     ----------
     heat : float32 [shape=(patch, band, frame)]
-        Raw and not below zero, as of `respcam.network.attribution.heat_of`.
+        Raw heat, not negative, such as from `respcam.network.attribution.heat_of`.
     front_end : FrontEnd
-        What the bands are.
+        Front end that made the bands.
     patients : [shape=(patch,)], optional
-        Patient of each patch. Without it nothing is said about other patients: there are no intervals.
+        Patient of each patch. Without it there are no intervals.
 
     Returns
     -------
     DataFrame
-        As `heat_table`; ``ratio_low, ratio_high`` only where patients are named.
+        Table of `heat_table`; ``ratio_low, ratio_high`` only if patients are given.
 
     Raises
     ------
     Refused
-        If the heat is not that of patches of these bands, or the patients are not one per patch.
+        If the heat does not have these bands, or there is not one patient per patch.
 
     Examples
     --------
@@ -137,7 +136,7 @@ def band_profile(
 def profile_of(
     heat: np.ndarray, bands: pd.DataFrame, groups: HzGroups, patients: np.ndarray | None = None
 ) -> pd.DataFrame:
-    """Tabulate the heat of patches of some bands; parameters, table and errors are those of `band_profile`.
+    """Tabulate the heat of patches for a table of bands; the result and errors are those of `band_profile`.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from respcam.sound.front_end import FrontEnd
 
 
 class Guide(StrEnum):
-    """What a model of all bands says about the importance of a band."""
+    """Measure of the importance of a band, taken from a model of all bands."""
 
     HEAT = "heat"
     OCCLUSION = "occlusion"
@@ -20,7 +20,7 @@ class Guide(StrEnum):
 
 EDGE_RULES = ("lower", "centre", "upper")
 GUIDES = {"lowest_heat": Guide.HEAT, "least_drop": Guide.OCCLUSION}
-CHOICES = {  # and what is removed by each, for a reader
+CHOICES = {  # setting: removed bands, in words
     "ranges": "those outside",
     "random": "others at random",
     "random_block": "a random block of neighbours",
@@ -40,30 +40,31 @@ STANDARD_EDGES_HZ = (
 
 @dataclass(frozen=True)
 class BandSelection:
-    """The bands that a model is fed.
+    """Selection of the bands that a model is fed.
 
     Parameters
     ----------
     name : str
         Name of the arm in an experiment, for file names and tables.
     keep_hz : list of [low, high], optional
-        Ranges in Hz, both ends included; None keeps every band.
+        Kept ranges in Hz, both ends included; None keeps every band.
     rule : str
-        Which of a triangle's three frequencies must lie in a range: lower, centre or upper.
-        Above 1500 Hz lie 9, 10 or 11 of 64 bands (100-2000 Hz), in this order.
+        Frequency of a triangular band that must lie in a range: lower, centre or upper. Of 64 bands
+        (100-2000 Hz), 9, 10 or 11 lie above 1500 Hz by these rules.
     choose : str
-        Which bands are removed: those outside the ranges, or as many others. random scatters them,
-        random_block takes neighbours, lowest_heat takes those with the least heat and least_drop those whose
-        occlusion costs least, by a model of all bands, made by the same settings, on its validation patients.
+        Removed bands. ranges removes the bands outside ``keep_hz``; the other choices remove the same number:
+        random at random places, random_block neighbours, lowest_heat those with the lowest heat, least_drop
+        those with the least drop under occlusion. For the last two, a model of all bands with the same
+        settings decides, on its validation patients.
     draw : int
         Seed of the random choices.
     removed : list of int, optional
-        Numbers of the removed bands, from 0 at the bottom, instead of any other choice; what
-        lowest_heat and least_drop come to.
+        Numbers of the removed bands, from 0 at the lowest, instead of any other choice. The result of
+        lowest_heat and least_drop stands here.
     how : str
-        crop makes the input smaller, mask leaves its size and blanks the bands.
+        crop removes the bands from the input; mask keeps the input size and makes the bands blank.
     spread_hz : [low, high], optional
-        Spreads all bands of the front end anew over this range, before any choice.
+        Range over which all bands of the front end are spread again, before any choice.
     """
 
     name: str = "all"
@@ -80,20 +81,20 @@ class BandSelection:
             if getattr(self, name) not in legal:
                 raise Refused(f"bands.{name} is {getattr(self, name)!r}; expected one of {', '.join(legal)}")
         if self.choose != "ranges" and self.keep_hz is None:
-            raise Refused(f"bands.choose is {self.choose}; expected bands.keep_hz to say how many bands go")
+            raise Refused(f"bands.choose is {self.choose}; expected bands.keep_hz, which sets how many bands go")
         if self.spread_hz is not None and not (
             len(self.spread_hz) == 2 and 0 <= self.spread_hz[0] < self.spread_hz[1]
         ):
             raise Refused(f"bands.spread_hz is {self.spread_hz}; expected [low, high] in Hz with 0 <= low < high")
         if self.keep_hz is not None:
-            # 1500 and 1500.0 are one setting with one digest
+            # 1500 and 1500.0 must have the same digest
             object.__setattr__(self, "keep_hz", [_checked_span(span) for span in self.keep_hz])
             if not self.keep_hz:
                 raise Refused("bands.keep_hz is []; expected at least one [low, high], or null for all bands")
         self._check_name()
 
     def _check_name(self) -> None:
-        """Refuse a name that says something else than the selection: it stands beside every result."""
+        """Refuse a name that contradicts the selection, because every result shows the name."""
         changes = {name: getattr(self, name) for name in ("keep_hz", "removed", "spread_hz") if getattr(self, name)}
         if self.name == "all" and changes:
             name, value = next(iter(changes.items()))
@@ -111,12 +112,12 @@ class BandSelection:
 
     @property
     def guide(self) -> Guide | None:
-        """What a model of all bands must tell before the bands are decided; None where they are."""
+        """Measure that a model of all bands must still give; None if the bands are decided."""
         return GUIDES.get(self.choose) if self.removed is None else None
 
     @property
     def words(self) -> str:
-        """What is kept, for a reader."""
+        """Kept bands, in words."""
         ranges = "all" if self.keep_hz is None else f"{self.keep_hz} Hz by the {self.rule} of the band"
         is_ranges = self.choose == "ranges"
         kept = ranges if is_ranges else f"as many as {ranges}; removed are {CHOICES[self.choose]}"
@@ -125,7 +126,7 @@ class BandSelection:
         return kept + (", the others blank" if self.how == "mask" else "")
 
     def front_end(self, front_end: FrontEnd) -> FrontEnd:
-        """Give a front end the range that its bands are spread over."""
+        """Set the range of a front end to ``spread_hz``, if there is one."""
         if self.spread_hz is None:
             return front_end
         return replace(front_end, f_min_hz=self.spread_hz[0], f_max_hz=self.spread_hz[1])
@@ -140,17 +141,17 @@ def _checked_span(span: Any) -> list[float]:
 
 @dataclass(frozen=True)
 class HzGroups:
-    """Groups of neighbouring bands, in Hz, for reporting.
+    """Groups of neighbouring bands, in Hz, for reports.
 
-    The 25 ms Hann window resolves 160 Hz (main lobe), so no group should be narrower than that.
+    The 25 ms Hann window resolves 160 Hz (main lobe), so no group may be narrower.
 
     Parameters
     ----------
     edges_hz : list of float
-        Rising; a band belongs to the group that its centre lies in. Empty where they shall follow the range of the
-        front end (`over`).
+        Rising edges of the groups; a band belongs to the group that contains its centre. If empty, the edges follow
+        the range of the front end (`over`).
     mark_hz : float
-        The frequency whose upper side is summed up beside the groups.
+        Frequency above which heat is also summed, in addition to the groups.
 
     Examples
     --------
@@ -169,7 +170,7 @@ class HzGroups:
             )
 
     def over(self, front_end: FrontEnd) -> "HzGroups":
-        """Settle the edges: as they are, or `STANDARD_EDGES_HZ` from the lowest to the highest Hz of the front end.
+        """Set empty edges to `STANDARD_EDGES_HZ` within the range of the front end; other edges stay.
 
         Examples
         --------
@@ -185,8 +186,8 @@ class HzGroups:
                 edges.append(edge)
         if high - low < RESOLUTION_HZ:
             raise Refused(
-                f"front_end.f_min_hz, f_max_hz are {low:g}, {high:g}; expected {RESOLUTION_HZ} Hz between them, "
-                "which the 25 ms Hann window resolves"
+                f"front_end.f_min_hz, f_max_hz are {low:g}, {high:g}; expected at least {RESOLUTION_HZ} Hz between "
+                "them, the resolution of the 25 ms Hann window"
             )
         return replace(self, edges_hz=[*edges, high])
 
@@ -200,15 +201,15 @@ class HzGroups:
 
     @property
     def names(self) -> list[str]:
-        """``low-high`` in Hz, one per group."""
+        """Name of each group: ``low-high`` in Hz."""
         return [f"{low:g}-{high:g}" for low, high in zip(self.edges_hz[:-1], self.edges_hz[1:], strict=True)]
 
 
 def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
     """Mark the bands that a selection keeps.
 
-    A triangular band straddles its neighbours, so "below 1500 Hz" needs one definition: by
-    default the centre decides, the edges do not.
+    A triangular band overlaps its neighbours, so "below 1500 Hz" needs a definition. By default the centre of the
+    band decides, not its edges.
 
     Parameters
     ----------
@@ -223,7 +224,7 @@ def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
     Raises
     ------
     Refused
-        If no band stays, or the bands are not decided yet (`BandSelection.guide`).
+        If no band is kept, or the bands are not decided yet (`BandSelection.guide`).
     """
     is_kept = np.ones(len(edges_hz), dtype=bool)
     if selection.removed is not None:
@@ -234,7 +235,7 @@ def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
         is_kept[selection.removed] = False
         return is_kept
     if selection.guide:
-        raise Refused(f"bands.choose is {selection.choose}, but no model of all bands was asked which to take")
+        raise Refused(f"bands.choose is {selection.choose}, but no model of all bands has decided which to remove")
     if selection.keep_hz is None:
         return is_kept
     position_hz = edges_hz[:, EDGE_RULES.index(selection.rule)]
@@ -257,7 +258,7 @@ def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
 
 
 def fed_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
-    """Mark the bands that a model is fed: all of them where the removed ones are masked.
+    """Mark the bands that a model is fed: all bands if the removed ones are masked.
 
     Parameters, returns and errors are those of `kept_bands`.
     """
@@ -266,26 +267,26 @@ def fed_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:
 
 
 def least_important(importance: np.ndarray, edges_hz: np.ndarray, selection: BandSelection) -> BandSelection:
-    """Remove as many bands as the ranges of a selection would, the least important ones.
+    """Remove the least important bands, as many as the ranges of a selection would remove.
 
     Parameters
     ----------
     importance : float64 [shape=(band,)]
-        Such as heat, or the drop of the score under occlusion.
+        Importance of each band, such as heat or the drop of the score under occlusion.
     edges_hz : float64 [shape=(band, 3)]
     selection : BandSelection
 
     Returns
     -------
     BandSelection
-        With its bands decided (`removed`).
+        Selection with its bands decided (`removed`).
     """
     n_removed = int((~kept_bands(edges_hz, replace(selection, choose="ranges"))).sum())
     return replace(selection, removed=sorted(np.argsort(importance, kind="stable")[:n_removed].tolist()))
 
 
 def group_of_band(centre_hz: np.ndarray, groups: HzGroups) -> np.ndarray:
-    """Find the Hz group that each band's centre lies in.
+    """Find the group of Hz that contains the centre of each band.
 
     Parameters
     ----------
@@ -295,7 +296,7 @@ def group_of_band(centre_hz: np.ndarray, groups: HzGroups) -> np.ndarray:
     Returns
     -------
     int64 [shape=(band,)]
-        Index of the group; -1 where the centre lies outside all of them.
+        Index of the group; -1 if the centre lies outside all groups.
     """
     index = np.searchsorted(groups.edges_hz, centre_hz, side="right") - 1
     return np.where((index < 0) | (index >= len(groups)), -1, index)
@@ -303,7 +304,7 @@ def group_of_band(centre_hz: np.ndarray, groups: HzGroups) -> np.ndarray:
 
 @dataclass(frozen=True)
 class GroupedBands:
-    """Which of the bands that a model is fed lie in which group of Hz.
+    """Groups of Hz of the bands that a model is fed.
 
     Attributes
     ----------
@@ -311,9 +312,9 @@ class GroupedBands:
     edges_hz : float64 [shape=(band, 3)]
         Lower edge, centre and upper edge of every band of the front end.
     is_fed : bool [shape=(band,)]
-        The bands that the model is fed.
+        Marks the bands that the model is fed.
     group : int64 [shape=(fed band,)]
-        Group of each band that the model is fed; -1 for none.
+        Group of each fed band; -1 for none.
     """
 
     groups: HzGroups
@@ -328,7 +329,7 @@ class GroupedBands:
         Raises
         ------
         Refused
-            If a fed band lies in no group: its heat would be in no sum, and it would never be occluded.
+            If a fed band lies in no group: its heat would not be counted, and it would never be occluded.
         """
         centre_hz = edges_hz[is_fed, 1]
         group = group_of_band(centre_hz, groups)
@@ -343,7 +344,7 @@ class GroupedBands:
 
     @property
     def present(self) -> list[int]:
-        """Groups that the model is fed at least one band of."""
+        """Groups with at least one fed band."""
         return sorted(set(self.group.tolist()) - {-1})
 
     @property
@@ -362,5 +363,5 @@ class GroupedBands:
         return self.per_group(np.ones(len(self.group)))
 
     def per_group(self, per_band: np.ndarray) -> np.ndarray:
-        """Add up bands: float64 [shape=(..., fed band)] to [shape=(..., present group)]."""
+        """Sum the bands of each group: float64 [shape=(..., fed band)] to [shape=(..., present group)]."""
         return per_band @ (self.group[:, None] == np.array(self.present)).astype(float)

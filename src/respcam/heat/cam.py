@@ -1,4 +1,4 @@
-"""Heat of a patch (class activation maps): where in the input a class score comes from, raw and never rescaled."""
+"""Class activation maps (heat): where in the input a class score comes from, raw and never rescaled."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,14 +30,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Choice:
-    """Where heat comes from.
+    """Method and layers of heat.
 
     Attributes
     ----------
     method : str
         Key of `METHODS`.
     layers : tuple of str
-        Dotted names of modules; several are fused.
+        Dotted names of modules; the maps of several are fused (`respcam.heat.resize.fuse`).
     """
 
     method: str
@@ -56,12 +56,12 @@ class HeatMaps:
     Attributes
     ----------
     scores : float32 [shape=(patch, class)]
-        Before softmax.
+        Scores before softmax.
     target : int64 [shape=(patch,)]
-        The class whose score the heat explains.
+        Class whose score the heat explains.
     signed : dict of (method, layer) to float32 [shape=(patch, row, column)]
-        At the resolution of the layer's map; above zero raises the class score, below lowers it.
-        Comparable between patches.
+        Heat at the resolution of the layer's map. Positive cells raise the class score, negative cells lower it.
+        Values are comparable between patches.
     """
 
     scores: torch.Tensor
@@ -69,12 +69,12 @@ class HeatMaps:
     signed: dict[tuple[str, str], torch.Tensor]
 
     def heat(self, method: str, layers: Sequence[str]) -> torch.Tensor:
-        """Heat for the class: what is above zero of one layer's map, or of several fused.
+        """Heat for the class: the positive part of the map of one layer, or of several layers fused.
 
         Returns
         -------
         float32 [shape=(patch, row, column)]
-            Not below zero; at the resolution of the layer, or of the finest of them.
+            Not negative; at the resolution of the layer, or of the finest layer.
         """
         return functional.relu(fuse([self.signed[method, layer] for layer in layers]))
 
@@ -88,10 +88,9 @@ def heat_maps(
 ) -> HeatMaps:
     """Compute the heat of patches.
 
-    Methods that use gradients share one forward and one backward pass, which goes no deeper than
-    the lowest layer asked for; the network below it runs without gradients. Score-CAM and
-    Ablation-CAM take one forward pass per channel. The model is as before afterwards: no hook, no
-    parameter gradient, same mode.
+    Methods that use gradients share one forward and one backward pass. The backward pass ends at the lowest
+    of the layers; the network below runs without gradients. Score-CAM and Ablation-CAM take one forward pass
+    per channel. The model is not changed: no hook, no parameter gradient, same mode.
 
     Parameters
     ----------
@@ -101,9 +100,9 @@ def heat_maps(
     layers : sequence of str
         Dotted names of modules whose output is [shape=(patch, channel, row, column)].
     methods : sequence of str
-        Keys of `METHODS`, where each has its paper and equation.
+        Keys of `METHODS`, which has the paper and equation of each.
     target : int64 [shape=(patch,)] or int, optional
-        Class per patch, or one for all; None takes the class with the highest score.
+        Class per patch, or one for all patches; None takes the class with the highest score.
 
     Returns
     -------
@@ -112,9 +111,9 @@ def heat_maps(
     Raises
     ------
     Refused
-        If a layer is not in the model, is not passed exactly once, gives no map, or the score does
-        not depend on it; if the network returns anything but scores; if a target is not a class; or if a method
-        is not in `METHODS`.
+        If a layer is not in the model, does not run exactly once, or gives no map; if the score does not depend
+        on it; if the network returns anything but scores; if a target is not a class; or if a method is not in
+        `METHODS`.
     """
     return _heat(model, patches, layers, methods, lambda scores: [_class_of(scores, target)])[0]
 
@@ -124,7 +123,7 @@ def heat_maps_per_class(
 ) -> list[HeatMaps]:
     """Compute the heat of patches for every class, from one forward pass.
 
-    Parameters, errors and the state of the model afterwards are those of `heat_maps`.
+    Parameters and errors are those of `heat_maps`; the model is not changed.
 
     Returns
     -------
@@ -175,13 +174,13 @@ def _heat_without_gradients(
     patches: torch.Tensor,
     targets_of: Callable[[torch.Tensor], list[torch.Tensor]],
 ) -> list[HeatMaps]:
-    """Grad-CAM on the last map of a network whose mean gradient is a formula: no backward pass."""
+    """Grad-CAM at the last map without a backward pass, for a network whose mean gradient has a formula."""
     with in_evaluation(model, is_frozen=False), torch.inference_mode():
         maps = last.maps(patches)
         scores = checked_scores(last.score(maps), len(patches), model)
         n_cells = maps.shape[2] * maps.shape[3]
         heat = [(target, _weighted_sum(last.mean_gradient(target, n_cells), maps)) for target in targets_of(scores)]
-    # copies, because what is made in inference mode may not take part in a backward pass
+    # copies, because tensors from inference mode cannot take part in a backward pass
     key = ("grad_cam", last.last_layer())
     return [HeatMaps(scores.clone(), target.clone(), {key: signed.clone()}) for target, signed in heat]
 
@@ -189,15 +188,15 @@ def _heat_without_gradients(
 def _forward(
     model: nn.Module, patches: torch.Tensor, layers: list[str]
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Scores, and maps by layer, tied together by a graph that begins at the lowest of the layers."""
+    """Scores and maps by layer, with an autograd graph that begins at the lowest of the layers."""
     outputs: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
 
     def keep(layer: str, output: torch.Tensor) -> torch.Tensor:
-        if not torch.is_grad_enabled():  # the lowest layer: gradients stop here, and are wanted from here up
+        if not torch.is_grad_enabled():  # the lowest layer: the graph begins here
             output = output.detach().requires_grad_()
             torch.set_grad_enabled(True)
         outputs[layer].append(output)
-        return output.clone()  # what follows may work in place, which a leaf does not allow
+        return output.clone()  # the next layer may work in place, which is not allowed on a leaf
 
     with outputs_of(model, layers, keep) as unordered:
         scores = model(patches)
@@ -206,7 +205,7 @@ def _forward(
     check_order(model, patches, {layer: outputs[layer][0] for layer in unordered})
     for layer, maps in outputs.items():
         if len(maps) != 1:
-            raise Refused(f"layer {layer!r} was passed {len(maps)} times; expected once per forward pass")
+            raise Refused(f"layer {layer!r} ran {len(maps)} times; expected once per forward pass")
     return scores, {layer: maps[0] for layer, maps in outputs.items()}
 
 
@@ -223,7 +222,7 @@ def _gradients(
 
 def _weighted_sum(weights: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Sum of maps over channels: float32 [shape=(patch, row, column)]."""
-    if weights.shape[2:] == (1, 1):  # writes no weighted copy of the maps
+    if weights.shape[2:] == (1, 1):  # faster: makes no weighted copy of the maps
         return (maps.permute(0, 2, 3, 1).flatten(1, 2) @ weights[..., 0]).view(len(maps), *maps.shape[2:])
     return (weights * maps).sum(dim=1)
 

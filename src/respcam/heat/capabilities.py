@@ -1,11 +1,11 @@
-"""Capabilities: what a network may offer beyond scoring patches.
+"""Capabilities: optional methods of a network.
 
 Any `torch.nn.Module` that maps float32 [shape=(patch, 1, band, frame)] to scores [shape=(patch, class)] can be
-trained and explained. A network that has the methods of one of these protocols is asked for them, which is faster
-or saves the user a setting; a network that has none is treated in the general way.
+trained and explained. If a network has the methods of one of these protocols, they are used. This is faster or saves
+a setting. Every other network is computed in the general way.
 
-A network whose maps have the channels last, [shape=(patch, row, column, channel)], says so by an attribute
-``output_fmt = "NHWC"``, as those of timm do; the attribute may stand on the network or on one of its modules.
+A network whose maps have the channels last, [shape=(patch, row, column, channel)], declares it by an attribute
+``output_fmt = "NHWC"``, like the networks of timm. The attribute may stand on the network or on one of its modules.
 """
 
 from collections.abc import Callable
@@ -20,18 +20,18 @@ Capability = TypeVar("Capability")
 
 @runtime_checkable
 class BlockNames(Protocol):
-    """A network that names its blocks: where heat is taken unless layers are set."""
+    """Network that names its blocks, the default layers of heat."""
 
     def block_names(self) -> list[str]:
-        """Dotted names in ``named_modules()``, from the input up."""
+        """Names of the blocks, dotted as in ``named_modules()``, from the input up."""
         ...
 
 
 @runtime_checkable
 class MeanGradient(Protocol):
-    """A network whose gradient on its last map is known without a backward pass.
+    """Network with a formula for the gradient at its last map, instead of a backward pass.
 
-    Grad-CAM on that map then costs no more than scoring.
+    Grad-CAM at that map then takes no longer than scoring.
     """
 
     def last_layer(self) -> str:
@@ -49,14 +49,14 @@ class MeanGradient(Protocol):
     def mean_gradient(self, target: torch.Tensor, n_cells: int, /) -> torch.Tensor:
         """Gradient of the score of class ``target`` int64 [shape=(patch,)], averaged over a map of ``n_cells`` cells.
 
-        Returns float32 [shape=(patch, channel, 1, 1)], as in evaluation mode.
+        Returns float32 [shape=(patch, channel, 1, 1)], for evaluation mode.
         """
         ...
 
 
 @runtime_checkable
 class PartialScores(Protocol):
-    """A network that scores patches without some bands by recomputing only what these bands reach."""
+    """Network that scores occluded patches by computing again only the rows that the removed bands change."""
 
     def occluded(self, patches: torch.Tensor, fill: torch.Tensor, /) -> Callable[[np.ndarray], torch.Tensor]:
         """Prepare patches for occlusion.
@@ -64,24 +64,24 @@ class PartialScores(Protocol):
         Parameters
         ----------
         patches, fill : float32 [shape=(patch, 1, band, frame)]
-            The fill is what replaces a removed band.
+            Patches, and the values that replace removed bands.
 
         Returns
         -------
         callable
-            Takes bool [shape=(band,)], true for a removed band; returns float32 [shape=(patch, class)], as
+            Takes bool [shape=(band,)], true for a removed band. Returns float32 [shape=(patch, class)], equal to
             ``network(where(is_removed, fill, patches))`` up to rounding.
         """
         ...
 
 
 def shortcut(network: nn.Module, protocol: type[Capability]) -> Capability | None:
-    """Ask a network for a shortcut: a second way to compute what its forward pass computes.
+    """Return a network if it has a shortcut: a faster way to compute a result of its forward pass.
 
-    A subclass that changes the forward pass inherits a shortcut that no longer fits, and nothing would show it. So
-    a shortcut counts only where the very class of the network defines all its methods; a subclass for which it still
-    holds writes ``mean_gradient = Base.mean_gradient``, and so on. Nor does it count where hooks or attributes of
-    the object change the forward pass.
+    A subclass that changes the forward pass inherits a shortcut that gives wrong results, without an error. So a
+    shortcut is used only if the class of the network itself defines all its methods. A subclass for which the
+    shortcut is still correct writes ``mean_gradient = Base.mean_gradient``, and so on. A shortcut is not used if
+    hooks or attributes of the object change the forward pass.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def shortcut(network: nn.Module, protocol: type[Capability]) -> Capability | Non
 
     Returns
     -------
-    The network, or None where it must be computed in the general way.
+    The network, or None if it must be computed in the general way.
     """
     methods = [name for name in vars(protocol) if not name.startswith("_")]
     is_stated = all(name in vars(type(network)) for name in methods)

@@ -1,8 +1,8 @@
-"""Layers of a network: the maps that they put out, as (patch, channel, row, column) whatever the network's order.
+"""Layers of a network: their output maps as (patch, channel, row, column), for any axis order of the network.
 
-The order is known where the layer declares it (``output_fmt``, NCHW or NHWC), from the kind of layer, from the
-number of channels in timm's ``feature_info``, or where the network declares it. Else the maps are taken as
-(patch, channel, row, column), and `check_order` refuses those that cannot be.
+The order is taken from the first of these that states it: the layer (``output_fmt``, NCHW or NHWC), the kind of
+layer, the number of channels in timm's ``feature_info``, the network. Else the maps are read as
+(patch, channel, row, column), and `check_order` refuses maps of another order.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ ORDER_OF_KIND = {
 def outputs_of(
     network: nn.Module, layers: Sequence[str], change: Callable[[str, torch.Tensor], torch.Tensor]
 ) -> Iterator[set[str]]:
-    """Hand the maps of each layer to a function and go on with what that returns; no hook stays.
+    """Replace the maps of each layer by the result of a function; all hooks are removed afterwards.
 
     Parameters
     ----------
@@ -36,13 +36,13 @@ def outputs_of(
     layers : sequence of str
         Dotted names of modules whose output is a map.
     change : callable
-        Takes the layer's name and its maps, [shape=(patch, channel, row, column)] also where the network has
-        its channels last; returns maps of the same shape.
+        Takes the name of the layer and its maps; returns maps of the same shape. The shape is
+        [shape=(patch, channel, row, column)], also for networks with the channels last.
 
     Yields
     ------
     set of str
-        Layers that were passed and of whose order nothing tells: see `check_order`.
+        Layers in the forward pass whose axis order is unknown: see `check_order`.
 
     Raises
     ------
@@ -95,22 +95,22 @@ def channel_order(network: nn.Module, layer: str, module: nn.Module, shape: Sequ
     ----------
     network : nn.Module
     layer : str
-        Dotted name of ``module`` in it.
+        Dotted name of ``module`` in the network.
     module : nn.Module
     shape : sequence of 4 int
-        Of its output.
+        Shape of the output.
 
     Returns
     -------
     str or None
-        NCHW or NHWC; None where nothing tells.
+        NCHW or NHWC; None if the order is unknown.
     """
     if declared := _declared_order(module):
         return declared
     for kind, order in ORDER_OF_KIND.items():
         if isinstance(module, kind):
             return order
-    if type(module) is nn.LayerNorm:  # those derived from it often normalise the second axis
+    if type(module) is nn.LayerNorm:  # subclasses often normalise the second axis
         return CHANNELS_LAST
     parents = list(_parents(network, layer))
     infos = [(name, _attribute(parent, "feature_info")) for name, parent in parents]
@@ -121,7 +121,7 @@ def channel_order(network: nn.Module, layer: str, module: nn.Module, shape: Sequ
     for (_, parent), (_, info) in zip(parents, infos, strict=True):
         if declared := _declared_order(parent):
             return declared
-        if info:  # networks of timm declare every order but this
+        if info:  # networks of timm declare every other order
             return CHANNELS_FIRST
     return None
 
@@ -134,22 +134,22 @@ def _declared_order(module: nn.Module) -> str | None:
 
 
 def _attribute(module: nn.Module, name: str) -> Any:
-    """An attribute or None; a module looks long for one that it does not have."""
+    """Read an attribute, or None; `getattr` of a missing attribute is slow on a module."""
     return getattr(module, name) if name in module.__dict__ or hasattr(type(module), name) else None
 
 
 def _parents(network: nn.Module, layer: str) -> Iterator[tuple[str, nn.Module]]:
-    """Modules that hold a layer, from the nearest to the network, and the layer's name in each of them."""
+    """Modules that contain a layer, from the nearest up to the network, with the name of the layer in each."""
     names = layer.split(".")
     for depth in range(len(names) - 1, -1, -1):
         yield ".".join(names[depth:]), network.get_submodule(".".join(names[:depth]))
 
 
 def check_order(network: nn.Module, patches: torch.Tensor, maps: dict[str, torch.Tensor]) -> None:
-    """Refuse maps that are not (patch, channel, row, column), for layers of which nothing tells the order.
+    """Refuse maps that are not (patch, channel, row, column), for layers of unknown axis order.
 
-    With half the bands a map has fewer rows and as many channels. Where the network takes one size of input only, a
-    map must have no more rows than the input has bands, and no more columns than it has frames.
+    With half the bands, a map must have the same number of channels. If the network accepts only one input size, a
+    map must not have more rows than the input has bands, or more columns than it has frames.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def check_order(network: nn.Module, patches: torch.Tensor, maps: dict[str, torch
         In evaluation mode.
     patches : float32 [shape=(patch, 1, band, frame)]
     maps : dict of layer to float32 [shape=(patch, channel, row, column)]
-        Of these patches, for the layers that `outputs_of` found no order of.
+        Maps of these patches, for the layers of unknown order that `outputs_of` returned.
 
     Raises
     ------
@@ -178,7 +178,7 @@ def check_order(network: nn.Module, patches: torch.Tensor, maps: dict[str, torch
 
 
 def _shapes(network: nn.Module, patches: torch.Tensor, layers: list[str]) -> dict[str, tuple[int, ...]]:
-    """Shapes of the maps of some layers; nothing where the network does not take such patches."""
+    """Shapes of the maps of some layers; empty if the network does not accept these patches."""
     shapes: dict[str, tuple[int, ...]] = {}
 
     def note(layer: str, output: torch.Tensor) -> torch.Tensor:
@@ -188,28 +188,29 @@ def _shapes(network: nn.Module, patches: torch.Tensor, layers: list[str]) -> dic
     try:
         with torch.no_grad(), outputs_of(network, layers, note):
             network(patches)
-    except Exception:  # whatever a network says to a size that it is not made for
+    except Exception:  # a network may raise any error for an input size that it does not support
         return {}
     return shapes
 
 
 def shown(output: object) -> str:
-    """What a network or a layer returned, for a message: its shape, or its type."""
+    """Shape or type of an output, for a message."""
     return str(tuple(output.shape)) if isinstance(output, torch.Tensor) else type(output).__name__
 
 
 def checked_scores(scores: object, n_patches: int, network: nn.Module, n_classes: int | None = None) -> torch.Tensor:
-    """Take what a network returned as scores.
+    """Check that the output of a network is scores.
 
     Parameters
     ----------
     scores : object
+        Output of the network.
     n_patches : int
-        That the network was fed.
+        Number of patches that the network was fed.
     network : nn.Module
-        Named in the message.
+        Network, for the message.
     n_classes : int, optional
-        None takes any number.
+        Number of classes; None accepts any number.
 
     Returns
     -------
@@ -219,7 +220,7 @@ def checked_scores(scores: object, n_patches: int, network: nn.Module, n_classes
     Raises
     ------
     Refused
-        If it is anything else than a score of every patch for every class.
+        If it is not one score for every patch and class.
     """
     is_table = isinstance(scores, torch.Tensor) and scores.ndim == 2 and len(scores) == n_patches
     if is_table and n_classes in (None, scores.shape[1]):  # type: ignore[attr-defined]
@@ -232,13 +233,13 @@ def checked_scores(scores: object, n_patches: int, network: nn.Module, n_classes
 
 @contextmanager
 def in_evaluation(network: nn.Module, is_frozen: bool) -> Iterator[None]:
-    """Put the network in evaluation mode, its weights frozen if asked, and leave everything as it was."""
+    """Switch a network to evaluation mode, optionally with frozen weights; restore its state at the end."""
     in_training = [module for module in network.modules() if module.training]
     learning = [parameter for parameter in network.parameters() if parameter.requires_grad] if is_frozen else []
     for module in in_training:
         module.training = False
     for parameter in learning:
-        parameter.requires_grad_(False)  # nothing is kept for gradients of weights that nobody asks for
+        parameter.requires_grad_(False)  # saves the memory for gradients of weights
     try:
         yield
     finally:

@@ -1,8 +1,8 @@
-"""Class activation mapping (CAM) methods: Grad-CAM and its relatives, title, paper, equation and code together.
+"""Class activation mapping (CAM) methods: Grad-CAM and related methods, each with title, paper, equation and code.
 
-A method is a function that gives every map of a layer a weight, under the decorator `cam_method`, which puts it
-into `METHODS` by the function's name. With A_k the map of channel k, G_k the gradient of the class score (before
-softmax) with respect to it, and S the class score, heat is the sum over k of weight times A_k.
+A method is a function that computes a weight for every map of a layer. Its decorator `cam_method` enters it into
+`METHODS` by the name of the function. Heat is the sum over k of weight times A_k. A_k is the map of channel k, S is
+the class score before softmax, and G_k is the gradient of S with respect to A_k.
 """
 
 from collections.abc import Callable
@@ -19,27 +19,27 @@ PLACE = (2, 3)  # axes of row and column
 
 @dataclass(frozen=True)
 class Method:
-    """A way to turn the maps of a layer into heat.
+    """Method that turns the maps of a layer into heat.
 
     Attributes
     ----------
     title : str
     paper : str
-        Where it was published, with the number of its equations.
+        Publication, with the numbers of the equations.
     equation : str
         Heat of a patch, in A_k, G_k and S.
     is_signed : bool
-        Whether heat below zero (against the class) has a meaning.
+        Whether negative heat (against the class) has a meaning.
     needs_gradient : bool
-        False where the method takes a forward pass per channel instead.
+        False if the method takes a forward pass per channel instead.
     weights : callable
-        Where `needs_gradient`: ``weights(maps, gradient)``, both float32 [shape=(patch, channel, row, column)].
+        With `needs_gradient`: ``weights(maps, gradient)``, both float32 [shape=(patch, channel, row, column)].
         Else ``weights(network, patches, layer, maps, scores, target)``: the network in evaluation mode,
-        patches float32 [shape=(patch, 1, band, frame)], the layer's dotted name and its maps, scores
+        patches float32 [shape=(patch, 1, band, frame)], the dotted name of the layer and its maps, scores
         float32 [shape=(patch, class)] before softmax, target int64 [shape=(patch,)]. It is called without
-        gradients and may run the network as often as it likes, also with other outputs of a layer
-        (`respcam.heat.layers.outputs_of`). The answer is the weight of each map, or of each of its cells:
-        float32 that broadcasts to [shape=(patch, channel, row, column)].
+        gradients and may run the network any number of times, also with changed outputs of a layer
+        (`respcam.heat.layers.outputs_of`). It returns the weight of each map or of each cell: float32 that
+        broadcasts to [shape=(patch, channel, row, column)].
     """
 
     title: str
@@ -56,9 +56,9 @@ METHODS: dict[str, Method] = {}
 def cam_method(
     title: str, paper: str, equation: str, *, is_signed: bool, needs_gradient: bool = True
 ) -> Callable[[Callable[..., torch.Tensor]], Method]:
-    """Make a function that weighs maps a method, and enter it into `METHODS` by its name.
+    """Make a `Method` of a function that computes weights, and enter it into `METHODS` by its name.
 
-    Parameters and the contract of the function are those of `Method`.
+    Parameters, and those of the function, are described in `Method`.
     """
 
     def enter(weights: Callable[..., torch.Tensor]) -> Method:
@@ -70,7 +70,7 @@ def cam_method(
 
 @cam_method("Grad-CAM", "Selvaraju et al. 2017, arXiv 1610.02391, eq. 1 and 2", "sum_k mean(G_k) A_k", is_signed=True)
 def grad_cam(maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Weigh a map by its mean gradient."""
+    """Weight a map by its mean gradient."""
     return gradient.mean(dim=PLACE, keepdim=True)
 
 
@@ -81,9 +81,10 @@ def grad_cam(maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     is_signed=False,
 )
 def grad_cam_pp(maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Weigh a map by its positive gradients, each by its share.
+    """Weight a map by its positive gradients, each multiplied by its share.
 
-    The class score's exponential, as in the paper, would cancel in the quotient and scale each patch by itself.
+    The exponential of the class score, used in the paper, is left out: it cancels in the share, and would scale each
+    patch differently.
     """
     total = maps.sum(dim=PLACE, keepdim=True)
     share = _quotient(gradient.square(), 2 * gradient.square() + total * gradient.pow(3))
@@ -92,7 +93,7 @@ def grad_cam_pp(maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
 
 @cam_method("HiResCAM", "Draelos and Carin 2020, arXiv 2011.08891, eq. 5", "sum_k G_k A_k", is_signed=True)
 def hires_cam(maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Weigh every cell by its gradient."""
+    """Weight every cell by its gradient."""
     return gradient
 
 
@@ -100,14 +101,14 @@ def hires_cam(maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
     "XGrad-CAM", "Fu et al. 2020, arXiv 2008.02312, eq. 8", "sum_k sum(G_k A_k) / sum(A_k) A_k", is_signed=True
 )
 def xgrad_cam(maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Weigh a map by the mean of its gradients, each weighted by the map itself."""
+    """Weight a map by the mean of its gradients, each weighted by the map itself."""
     total = maps.sum(dim=PLACE, keepdim=True)
     return _quotient((gradient * maps).sum(dim=PLACE, keepdim=True), total)
 
 
 @cam_method("LayerCAM", "Jiang et al. 2021, IEEE TIP 30, eq. 6 and 7", "sum_k ReLU(G_k) A_k", is_signed=False)
 def layer_cam(maps: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    """Weigh every cell by its gradient where that is positive."""
+    """Weight every cell by its gradient where it is positive."""
     return gradient.relu()
 
 
@@ -126,7 +127,7 @@ def score_cam(
     scores: torch.Tensor,
     target: torch.Tensor,
 ) -> torch.Tensor:
-    """Weigh a map by the class score of the input seen through it."""
+    """Weight a map by the class score of the input multiplied by the map."""
     masked_scores = []
     for channel in maps.unbind(dim=1):
         mask = to_input(channel, *patches.shape[2:])
@@ -151,7 +152,7 @@ def ablation_cam(
     scores: torch.Tensor,
     target: torch.Tensor,
 ) -> torch.Tensor:
-    """Weigh a map by the drop of the class score when it is zero."""
+    """Weight a map by the drop of the class score when the map is set to zero."""
     intact = scores.gather(1, target[:, None])
     drops = []
     for channel in range(maps.shape[1]):

@@ -1,4 +1,4 @@
-"""Heat at the resolution of the input: resizing, fusion of layers, sums over time or frequency, whole units."""
+"""Resizing of heat to the input: fusion of layers, sums over time or frequency, joining of patches."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,11 @@ from torch.nn import functional
 
 
 def fuse(signed: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Join the heat of several layers at the resolution of the finest.
+    """Fuse the heat of several layers: their mean at the resolution of the finest layer.
 
-    Each map is spread over the finer one so that its sum stays: gradient times map adds up to the
-    class score at every layer of a network without biases, so the sums are on one scale and need no
-    scaling per patch. The mean over layers is returned; one map comes back as it is.
+    Each map is resized so that its sum stays the same. In a network without biases, gradient times map sums to
+    the class score at every layer. So the sums have one scale and need no scaling per patch. A single map is
+    returned unchanged.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def fuse(signed: Sequence[torch.Tensor]) -> torch.Tensor:
 
 
 def to_input(heat: torch.Tensor, n_bands: int, n_frames: int) -> torch.Tensor:
-    """Resize heat to the input that it belongs to (bilinear, corners not aligned).
+    """Resize heat to the size of the input (bilinear, corners not aligned).
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def to_input(heat: torch.Tensor, n_bands: int, n_frames: int) -> torch.Tensor:
 
 
 def margins(heat: torch.Tensor, n_bands: int, n_frames: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sums over time and over frequency of the heat resized to the input, without resizing it.
+    """Compute the sums over time and over frequency of `to_input`, without resizing.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ def margins(heat: torch.Tensor, n_bands: int, n_frames: int) -> tuple[torch.Tens
     Returns
     -------
     per_band : float32 [shape=(patch, band)]
-        As ``to_input(heat, n_bands, n_frames).sum(dim=2)``.
+        Equal to ``to_input(heat, n_bands, n_frames).sum(dim=2)``.
     per_frame : float32 [shape=(patch, frame)]
-        As ``to_input(heat, n_bands, n_frames).sum(dim=1)``.
+        Equal to ``to_input(heat, n_bands, n_frames).sum(dim=1)``.
     """
     to_bands, to_frames = (
         functional.interpolate(torch.eye(n_cells)[None], size=size, mode="linear")[0].to(heat)
@@ -79,14 +79,14 @@ def joined(heat: np.ndarray, starts: np.ndarray, n_frames: int) -> np.ndarray:
     ----------
     heat : float32 [shape=(patch, band, frame)]
     starts : int [shape=(patch,)]
-        First frame of each patch, counted from the unit's first.
+        First frame of each patch, counted from the start of the unit.
     n_frames : int
-        Of the unit, or of its beginning; what patches hold beyond is left out.
+        Number of frames from the start of the unit; later frames of the patches are left out.
 
     Returns
     -------
     float32 [shape=(band, n_frames)]
-        Zero where no patch lies.
+        Zero in frames without a patch.
     """
     total, count = np.zeros((heat.shape[1], n_frames)), np.zeros(n_frames)
     for patch_heat, start in zip(heat, starts, strict=True):

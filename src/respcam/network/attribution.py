@@ -1,4 +1,4 @@
-"""Attribution: what a score of any network rests on, by its heat and by what it costs to take bands away."""
+"""Attribution for any network: heat of a score, and its drop when bands are removed (occlusion)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -29,16 +29,16 @@ def heat_of(
 ) -> np.ndarray:
     """Compute the heat of patches: where in the input a class score comes from.
 
-    The network is as before afterwards: no hook, no parameter gradient, same mode.
+    The network is not changed: no hook, no parameter gradient, same mode.
 
     Parameters
     ----------
     network : nn.Module
         Maps float32 [shape=(patch, 1, band, frame)] to scores before softmax, float32 [shape=(patch, class)].
     patches : float32 [shape=(patch, band, frame)]
-        As the network is to be fed them: scaled, where it was trained on scaled ones.
+        Input of the network: scaled, if the network was trained on scaled patches.
     layers : str or sequence of str, optional
-        Dotted names of modules whose output is a map; several are fused. None takes the network's blocks.
+        Dotted names of modules whose output is a map; the maps of several are fused. None takes all blocks.
     method : str
         Key of `respcam.heat.cam.METHODS`.
     target : int or int64 [shape=(patch,)], optional
@@ -47,14 +47,14 @@ def heat_of(
     Returns
     -------
     float32 [shape=(patch, band, frame)]
-        Not below zero, raw and never rescaled, at the resolution of the input. Zero everywhere where nothing in the
-        map raises the score.
+        Raw heat, not negative and never rescaled, at the resolution of the input. All zero if no cell of the map
+        raises the score.
 
     Raises
     ------
     Refused
-        If the patches have another shape or a value that is not finite, the network names no blocks and no layers are
-        set, or as `respcam.heat.cam.heat_maps`.
+        If the patches have another shape or a value that is not finite; if the network names no blocks and no layers
+        are set; or for the reasons of `respcam.heat.cam.heat_maps`.
 
     Examples
     --------
@@ -79,26 +79,26 @@ def band_drops(
     target: Target = None,
     fill: np.ndarray | float | None = None,
 ) -> pd.DataFrame:
-    """Take each group of Hz away and tabulate what that costs the class score: occlusion.
+    """Tabulate the drop of the class score when each group of Hz is removed: occlusion.
 
     Parameters
     ----------
     network : nn.Module
         Maps float32 [shape=(patch, 1, band, frame)] to scores before softmax, float32 [shape=(patch, class)].
     patches : float32 [shape=(patch, band, frame)]
-        As the network is to be fed them: scaled, where it was trained on scaled ones.
+        Input of the network: scaled, if the network was trained on scaled patches.
     front_end : FrontEnd
-        What the bands are.
+        Front end that made the bands.
     target : int or int64 [shape=(patch,)], optional
         Class whose score is examined, for all patches or per patch; None takes the highest score of each.
     fill : float, or float32 [shape=(band,)] or [shape=(patch, band, frame)], optional
-        What replaces a band; None takes its mean over these patches and their frames.
+        Values that replace a removed band; None takes the mean of the band over all patches and frames.
 
     Returns
     -------
     DataFrame
         A row per group that holds a band: ``hz`` (its name, such as 275-450), ``lower_hz, upper_hz, n_bands``, and
-        ``drop``: log-odds of the target class with all bands minus without these, the mean over patches.
+        ``drop``: log-odds of the target class with all bands minus log-odds without the group, mean over patches.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def _summed_drops(
     target: torch.Tensor | None,
     conditions: list[np.ndarray],
 ) -> np.ndarray:
-    """Drop of the log-odds under each condition, added up over a batch: float64 [shape=(condition,)]."""
+    """Drop of the log-odds under each condition, summed over a batch: float64 [shape=(condition,)]."""
     scores = checked_scores(network(patches), len(patches), network).double()
     n_classes = scores.shape[1]
     if n_classes < 2:
@@ -175,7 +175,7 @@ def _checked(patches: np.ndarray, n_bands: int | None = None) -> np.ndarray:
 
 
 def _fill(patches: np.ndarray, fill: np.ndarray | float | None) -> np.ndarray:
-    """What replaces bands: float32 [shape=(patch, band, frame)], a broadcast view."""
+    """Values that replace bands: float32 [shape=(patch, band, frame)], a broadcast view."""
     values = patches.mean(axis=(0, 2)) if fill is None else np.asarray(fill, dtype=np.float32)
     try:
         return np.broadcast_to(values[:, None] if values.ndim == 1 else values, patches.shape)
@@ -188,7 +188,7 @@ def _fill(patches: np.ndarray, fill: np.ndarray | float | None) -> np.ndarray:
 def _batches(
     network: nn.Module, patches: np.ndarray, target: Target
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-    """Patches with their channel axis and classes, on the network's device, some at a time."""
+    """Batches of patches with a channel axis, and their classes, on the device of the network."""
     first = next((tensor for tensors in (network.parameters(), network.buffers()) for tensor in tensors), None)
     device = torch.device("cpu") if first is None else first.device
     classes = None if target is None else np.asarray(target)

@@ -1,4 +1,4 @@
-"""BandCNN: a compact CNN that keeps its resolution in frequency."""
+"""BandCNN: a compact CNN with a high frequency resolution."""
 
 from collections.abc import Callable
 
@@ -11,25 +11,25 @@ from respcam.heat.layers import CHANNELS_FIRST
 
 
 class BandCNN(nn.Module):
-    """Compact CNN that halves frequency once, so that 64 bands keep 32 rows in the last map.
+    """Compact CNN that halves the frequency axis once: 64 bands give 32 rows in the last map.
 
-    Convolutions answer a pattern alike at any frequency, so a second input channel holds each row's
-    place (-1 at the lowest band, 1 at the highest; Liu et al. 2018, arXiv 1807.03247). Without it a
-    tone that means nothing draws as much heat as one that does.
+    A convolution responds equally to a pattern at any frequency. So a second input channel holds the position of
+    each row (-1 at the lowest band, 1 at the highest; Liu et al. 2018, arXiv 1807.03247). Without it, a tone without
+    meaning gets as much heat as a tone with meaning.
 
-    Each channel of the last map is summed up by its mean (what goes on all the time), its loudest
-    row (a wheeze: long and narrow) and its peak (a crackle: short), which one linear layer weighs.
-    The sums are never below zero and large beside what a sound changes about them, so they are
-    normalised first (Ioffe and Szegedy 2015, arXiv 1502.03167).
-    The gradient's mean over the map is the same multiple of that layer's weight, over the channel's
-    standard deviation, in all three parts, so Grad-CAM on the last map is the class activation map
+    Each channel of the last map is reduced to the sum of its mean (constant sound), its loudest row (a wheeze is
+    long and narrow) and its peak (a crackle is short). These sums are never negative, and large compared with their
+    changes. So they are normalised (Ioffe and Szegedy 2015, arXiv 1502.03167) before the linear layer.
+
+    For all three terms, the mean gradient over the map is the same multiple of the weight of the linear layer,
+    divided by the standard deviation of the channel. So Grad-CAM at the last map equals the class activation map
     (Zhou et al. 2016, arXiv 1512.04150).
 
     Parameters
     ----------
     n_classes : int
     width : int
-        Channels of the first block.
+        Number of channels of the first block.
     dropout : float
     """
 
@@ -78,7 +78,7 @@ class BandCNN(nn.Module):
         return self.block_names()[-1]
 
     def occluded(self, patches: torch.Tensor, fill: torch.Tensor) -> Callable[[np.ndarray], torch.Tensor]:
-        """Prepare to score patches without some bands; only the rows near these bands are computed anew.
+        """Prepare to score patches without some bands; only the rows near these bands are computed again.
 
         Parameters
         ----------
@@ -92,13 +92,13 @@ class BandCNN(nn.Module):
         return _RowsAnew(self, patches, fill).scores
 
     def with_place(self, patches: torch.Tensor) -> torch.Tensor:
-        """Add the channel that holds each row's place: float32 [shape=(patch, 2, band, frame)]."""
+        """Add the channel with the position of each row: float32 [shape=(patch, 2, band, frame)]."""
         place = torch.linspace(-1, 1, patches.shape[2], dtype=patches.dtype, device=patches.device)
         return torch.cat([patches, place[:, None].expand_as(patches)], dim=1)
 
     def row_sums(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and peak of each row of the last map, over time: float32 [shape=(patch, channel, row)]."""
-        # max() and not amax(), whose backward pass looks through the whole map for ties
+        # max() and not amax(), because the backward pass of amax() searches the whole map for equal values
         return maps.mean(dim=3), maps.max(dim=3).values
 
     def classify(self, mean: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
@@ -107,9 +107,9 @@ class BandCNN(nn.Module):
         return self.head(self.dropout(self.norm(pooled)))
 
     def mean_gradient(self, target: torch.Tensor, n_cells: int) -> torch.Tensor:
-        """Gradient of each patch's class score, averaged over a last map of so many cells.
+        """Gradient of the class score of each patch, averaged over a last map of ``n_cells`` cells.
 
-        Mean, loudest row and peak each pass on the whole gradient of a channel, whichever cells they take.
+        Mean, loudest row and peak each have the same total gradient in a channel, whichever cells they select.
 
         Parameters
         ----------
@@ -128,7 +128,7 @@ class BandCNN(nn.Module):
 
 
 class _RowsAnew:
-    """Maps of intact patches, of which the rows near removed bands are computed anew."""
+    """Maps of intact patches; the rows near removed bands are computed again."""
 
     def __init__(self, network: BandCNN, patches: torch.Tensor, fill: torch.Tensor):
         self.network, self.patches, self.fill = network, patches, fill
@@ -160,7 +160,7 @@ class _RowsAnew:
 def _changed_rows(
     block: nn.Sequential, below: torch.Tensor, changed: torch.Tensor, first: int, end: int, n_rows: int
 ) -> tuple[torch.Tensor, int, int]:
-    """Rows of a block's output that rows ``first`` to ``end`` of its input reach, and where they lie."""
+    """Compute the output rows of a block that depend on input rows ``first`` to ``end``, and their position."""
     convolution, *rest = block
     assert isinstance(convolution, nn.Conv2d)
     kernel, stride, padding = convolution.kernel_size[0], convolution.stride[0], int(convolution.padding[0])

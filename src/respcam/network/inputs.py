@@ -1,4 +1,4 @@
-"""Inputs of a network: frames of units, cut into patches on demand, scaled, and their scores pooled."""
+"""Inputs of a network: frames of units cut into patches, scaling, and pooling of patch scores."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,20 +13,21 @@ POOLINGS = ("mean", "max", "logsumexp")
 
 
 class Units(Dataset):
-    """Recordings or events as stretches of one frame array, cut into patches on demand.
+    """Units (recordings or events) as views of one frame array, cut into patches when needed.
 
     Parameters
     ----------
     frames : list of float32 [shape=(frame, all bands)]
-        Per unit: a view of the frame array, at least one frame.
+        View of the frame array for each unit, with at least one frame.
     target : int64 [shape=(unit,)]
+        Class of each unit.
     fed : bool [shape=(all bands,)]
-        Bands that the model is fed.
+        Marks the bands that the model is fed.
     settings : PatchSettings
     floor : float
         Log-mel of silence, for padding.
     masked : bool [shape=(all bands,)], optional
-        Of these bands, the ones that are blank: at the floor in every frame.
+        Marks the fed bands that are blank: at the floor in every frame.
     """
 
     def __init__(
@@ -49,18 +50,18 @@ class Units(Dataset):
 
     @property
     def n_bands(self) -> int:
-        """Bands that the model is fed."""
+        """Number of bands that the model is fed."""
         return self.of(0).shape[1]
 
     def of(self, unit: int) -> np.ndarray:
-        """Frames of a unit, short ones padded: float32 [shape=(frame, fed band)]."""
+        """Frames of a unit, padded if it is short: float32 [shape=(frame, fed band)]."""
         frames = np.asarray(self.frames[unit][:, self.fed])
         if self.masked is not None:
             frames = np.where(self.masked, np.float32(self.floor), frames)
         return padded(frames, self.settings, self.floor)
 
     def grid(self, unit: int, settings: PatchSettings | None = None) -> np.ndarray:
-        """Patches of a unit at the evaluation hop, or another: float32 [shape=(patch, band, frame)]."""
+        """Patches of a unit at the evaluation hop or another hop: float32 [shape=(patch, band, frame)]."""
         starts = patch_starts(len(self.frames[unit]), settings or self.settings)
         return cut(self.of(unit), starts, self.settings.length_frames)
 
@@ -69,10 +70,10 @@ class Units(Dataset):
 
 
 class RandomPatches(Dataset):
-    """A fixed number of patches of each unit at places drawn for one epoch.
+    """A fixed number of patches of each unit, at random places for one epoch.
 
-    The places depend on seed, epoch and unit alone, so they are the same after an interruption and
-    for any number of loader processes.
+    The places depend only on seed, epoch and unit. So they are the same after an interruption and for any number
+    of loader processes.
     """
 
     def __init__(self, units: Units, n_patches: int, seed: int, epoch: int):
@@ -82,7 +83,7 @@ class RandomPatches(Dataset):
         return len(self.units)
 
     def __getitems__(self, chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Gather a batch.
+        """Make a batch.
 
         Returns
         -------
@@ -145,13 +146,13 @@ class Scaler:
 
 
 def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
-    """Pool patch scores to the score of their unit.
+    """Pool patch scores into the score of their unit.
 
     Parameters
     ----------
     scores : float32 [shape=(..., patch, class)]
     pooling : str
-        mean, max, or logsumexp (a smooth maximum, minus the log of the number of patches).
+        Pooling: mean, max, or logsumexp (a smooth maximum, minus the log of the number of patches).
 
     Returns
     -------
@@ -165,21 +166,21 @@ def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
 
 
 def log_contribution(scores: np.ndarray, unit: np.ndarray, pooling: str) -> np.ndarray:
-    """Part of each patch in the score of its unit: the gradient of the pooling.
+    """Contribution of each patch to the score of its unit: the gradient of the pooling.
 
     Parameters
     ----------
     scores : float64 [shape=(patch,)]
-        Of the class in question.
+        Score of each patch for the class of its unit.
     unit : int [shape=(patch,)]
-        Which unit each patch belongs to.
+        Unit of each patch.
     pooling : str
-        mean, max or logsumexp.
+        Pooling: mean, max or logsumexp.
 
     Returns
     -------
     float64 [shape=(patch,)]
-        Natural logarithm, up to a constant per unit; minus infinity for a patch that has no part.
+        Natural logarithm, up to a constant per unit; minus infinity for a patch without contribution.
     """
     if pooling == "mean":
         return np.zeros(len(scores))
@@ -191,15 +192,15 @@ def log_contribution(scores: np.ndarray, unit: np.ndarray, pooling: str) -> np.n
 
 
 def patch_batches(units: Units, n_patches: int, settings: PatchSettings | None = None) -> Iterator[np.ndarray]:
-    """Cut the patches of units, in order, into batches of one size: a network runs each other size anew.
+    """Cut units, in order, into batches of patches of equal size, because a network is slower on changing sizes.
 
     Parameters
     ----------
     units : Units
     n_patches : int
-        Of every batch but the last.
+        Size of every batch but the last.
     settings : PatchSettings, optional
-        Where patches are cut; the units' own unless given.
+        Length and hop of the patches; None takes the settings of the units.
 
     Returns
     -------
@@ -220,7 +221,7 @@ def patch_batches(units: Units, n_patches: int, settings: PatchSettings | None =
 
 
 def unit_batches(units: Units, n_patches: int = 32) -> Iterator[list[int]]:
-    """Gather units, in order, until a batch holds about a number of patches."""
+    """Group units, in order, into batches of at least ``n_patches`` patches."""
     batch: list[int] = []
     total = 0
     for unit, frames in enumerate(units.frames):

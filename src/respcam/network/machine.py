@@ -1,4 +1,4 @@
-"""Machine: device, precision, threads and memory of this process."""
+"""Device, precision, threads and memory of this process."""
 
 import ctypes
 import sys
@@ -17,19 +17,19 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> "Fabric":
     """Choose the device (auto, cpu, cuda, ...) and precision, and make torch repeatable on it.
 
-    Threads, determinism and what the C library does with freed memory are set for the whole process.
+    Threads, determinism and the handling of freed memory are set for the whole process.
 
     Raises
     ------
     Refused
-        If the device is not there.
+        If the device is not available.
     """
     from lightning_fabric import Fabric
 
     torch.set_num_threads(threads)
     _keep_freed_memory()
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # a tenth of the time, and no result needs it
+    # filling takes a tenth of the time, and no result needs it
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     if precision == "auto":
         on_gpu = device != "cpu" and torch.cuda.is_available()
@@ -42,8 +42,8 @@ def make_fabric(device: str, precision: str = "32-true", threads: int = 1) -> "F
 
 
 def _keep_freed_memory() -> None:
-    """Have the GNU C library keep what a batch frees for the next one, which else faults every page in again."""
+    """Make the GNU C library keep freed memory for the next batch; else every page is mapped again, which is slow."""
     libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
     if hasattr(libc, "mallopt"):
         libc.mallopt(M_TRIM_THRESHOLD, 2**29)
-        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the most that it takes
+        libc.mallopt(M_MMAP_THRESHOLD, 2**25)  # the largest possible value

@@ -1,4 +1,4 @@
-"""Classifiers of log-mel patches: ours, those of timm, and the user's own class."""
+"""Networks for log-mel patches: BandCNN, the networks of timm, or a class of the user."""
 
 import importlib
 import inspect
@@ -26,21 +26,21 @@ FAMILIES = ("band_cnn", "timm", "custom")
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """Which network.
+    """Settings of the network.
 
     Parameters
     ----------
     family : str
-        band_cnn (ours), timm, or custom. A name with a colon makes it custom.
+        Family of the network: band_cnn, timm or custom. A name with a colon sets custom.
     name : str
-        band_cnn; any CNN of timm such as resnet18; or ``package.module:Class``, a class of the user's, in a
-        package or in a file of the working folder. ``Class(n_classes=2)`` must make a `torch.nn.Module` that maps
-        float32 [shape=(patch, 1, band, frame)] to scores before softmax, float32 [shape=(patch, class)]. It may
-        offer what `respcam.heat.capabilities` describes.
+        Name of the network: band_cnn; any CNN of timm such as resnet18; or ``package.module:Class``, a class of the
+        user in a package or in a file of the working folder. ``Class(n_classes=2)`` must make a `torch.nn.Module`
+        that maps float32 [shape=(patch, 1, band, frame)] to scores before softmax, float32 [shape=(patch, class)].
+        It may have the methods of `respcam.heat.capabilities`.
     width : int
-        Channels of the first block of band_cnn; doubled three times.
+        Number of channels of the first block of band_cnn; each later block doubles it.
     dropout : float
-        Before the last linear layer; a custom network chooses its own.
+        Dropout rate before the last linear layer; not used by a custom network.
     """
 
     family: str = "band_cnn"
@@ -50,7 +50,7 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         if ":" in self.name:
-            object.__setattr__(self, "family", "custom")  # the same network has the same digest
+            object.__setattr__(self, "family", "custom")  # so that the same network has the same digest
         if self.family not in FAMILIES:
             raise Refused(f"model.family is {self.family!r}; expected one of {', '.join(FAMILIES)}")
         if self.family == "custom" and not all(self.name.partition(":")):
@@ -62,7 +62,7 @@ class ModelSettings:
 
 
 def build(settings: ModelSettings, n_classes: int) -> nn.Module:
-    """Make a network with fresh weights; seed torch before.
+    """Make a network with random weights; seed torch before.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def build(settings: ModelSettings, n_classes: int) -> nn.Module:
         return BandCNN(n_classes, settings.width, settings.dropout)
     if settings.family == "custom":
         return _custom(settings.name, n_classes)
-    import timm  # takes seconds to import, and most runs do without it
+    import timm  # takes seconds to import, and most runs do not need it
 
     if not timm.is_model(settings.name):
         close = timm.list_models(f"*{settings.name}*")[:5]
@@ -98,7 +98,7 @@ def _custom(name: str, n_classes: int) -> nn.Module:
     """Make a network of the user's class, ``package.module:Class``."""
     make = _class(name)
     try:
-        if getattr(make, "__init__", None) is nn.Module.__init__:  # which takes anything, and then refuses it
+        if getattr(make, "__init__", None) is nn.Module.__init__:  # its signature accepts any argument
             raise TypeError("it has no parameter n_classes")
         inspect.signature(make).bind(n_classes=n_classes)
     except TypeError as error:
@@ -118,7 +118,9 @@ def _class(name: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        raise Refused(f"model.name is {name!r}; there is no module {error.name} in {folder}, nor installed") from None
+        raise Refused(
+            f"model.name is {name!r}; there is no module {error.name} in {folder} or among the installed packages"
+        ) from None
     finally:
         sys.path.remove(folder)
     make = getattr(module, class_name, None)
@@ -128,15 +130,15 @@ def _class(name: str) -> Any:
 
 
 def network_source(settings: ModelSettings) -> str | None:
-    """Digest of what the network is written in, so that another source is another model.
+    """Compute the digest of the source code of a network: a changed source is another model.
 
-    For a user's class these are the files of its module and of every module beside it that it uses; for timm it is
-    the version of timm.
+    For a class of the user, it covers the files of its module and of all modules in the same folder that it uses.
+    For timm, it covers the version of timm.
 
     Returns
     -------
     str or None
-        64 hex digits; None for the network of this package, whose version is part of every result.
+        64 hex digits; None for the network of this package, because every result contains its version.
     """
     if settings.family == "band_cnn":
         return None
@@ -147,7 +149,7 @@ def network_source(settings: ModelSettings) -> str | None:
 
 
 def _local_sources(module: ModuleType) -> dict[str, Path]:
-    """Files of a module and of the modules under the same folder whose names it uses, however deep."""
+    """Files of a module and of all modules under the same folder that it uses, directly or not."""
     top = Path(sys.modules[module.__name__.partition(".")[0]].__file__ or "").parent
     sources: dict[str, Path] = {}
     waiting = [module]
@@ -166,14 +168,14 @@ def _local_sources(module: ModuleType) -> dict[str, Path]:
 
 
 def check_network(network: nn.Module, patches: torch.Tensor, n_classes: int) -> None:
-    """Refuse a network that does not score patches; it and the state of the random generators stay as they are.
+    """Refuse a network that does not score patches; network and random generators are not changed.
 
     Parameters
     ----------
     network : nn.Module
-        On the CPU.
+        Network on the CPU.
     patches : float32 [shape=(patch, 1, band, frame)]
-        A few.
+        A few patches.
     n_classes : int
 
     Raises
@@ -195,12 +197,12 @@ def check_network(network: nn.Module, patches: torch.Tensor, n_classes: int) -> 
 
 
 def blocks_of(network: nn.Module) -> list[str]:
-    """Name the blocks of a network, from the input up: where heat is taken unless other layers are named.
+    """Name the blocks of a network, from the input up: the default layers of heat.
 
     Parameters
     ----------
     network : nn.Module
-        As made by `build`.
+        Network from `build`.
 
     Returns
     -------
@@ -210,7 +212,7 @@ def blocks_of(network: nn.Module) -> list[str]:
     Raises
     ------
     Refused
-        If the network names none.
+        If the network names no block.
     """
     if isinstance(network, BlockNames):
         names = network.block_names()

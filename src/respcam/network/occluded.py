@@ -1,4 +1,4 @@
-"""Occlusion: scores of a network without some bands of its input."""
+"""Occlusion of a network: its scores without some bands of the input."""
 
 import numpy as np
 import torch
@@ -8,17 +8,17 @@ from respcam.heat.capabilities import PartialScores, shortcut
 
 
 class Occlusion:
-    """Scores of a batch of patches with bands removed, any number of times.
+    """Scores of a batch of patches, repeatedly, each time with other bands removed.
 
     Removed bands change only the rows near them. A network with `respcam.heat.capabilities.PartialScores`
-    computes those rows alone anew; any other network sees the whole input again.
+    computes only these rows again. Any other network computes the whole input again.
 
     Parameters
     ----------
     network : nn.Module
         In evaluation mode.
     patches, fill : float32 [shape=(patch, 1, band, frame)]
-        Scaled, on the network's device; the fill is what replaces a band.
+        Scaled patches, and the values that replace removed bands, on the device of the network.
     """
 
     def __init__(self, network: nn.Module, patches: torch.Tensor, fill: torch.Tensor):
@@ -36,7 +36,7 @@ class Occlusion:
         Returns
         -------
         float32 [shape=(patch, class)]
-            Before softmax; as ``network(where(is_removed, fill, patches))`` up to rounding.
+            Scores before softmax, equal to ``network(where(is_removed, fill, patches))`` up to rounding.
         """
         return self._score(is_removed)
 

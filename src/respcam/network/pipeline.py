@@ -1,4 +1,4 @@
-"""Pipeline: everything that turns a new recording into a score of a trained model, beside the weights."""
+"""Pipeline of a trained model: all settings, from a new recording to its score."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,31 +20,31 @@ from respcam.store.artifact import plain
 
 @dataclass(frozen=True)
 class Pipeline:
-    """From a recording to the score of its classes, as in the training of a model.
+    """Settings from a recording to the scores of its classes, as in the training of a model.
 
     Attributes
     ----------
     audio : AudioSettings
     front_end : FrontEnd
     patches : PatchSettings
-        What is scored.
+        Patches that are scored.
     bands : BandSelection
-        Decided: no other model need be asked.
+        Selection with its bands decided.
     fed_bands : list of int
-        Bands that the network is fed, from 0 at the bottom of the front end.
+        Numbers of the bands that the network is fed, from 0 at the lowest band of the front end.
     kept_bands : list of int
-        Of these, the ones that are not blank.
+        Numbers of the fed bands that are not blank.
     model : ModelSettings
     pooling : str
-        How patch scores become the score of a recording: mean, max or logsumexp.
+        Pooling of patch scores into the score of a recording: mean, max or logsumexp.
     class_names : list of str
-        In the order of their numbers.
+        Names of the classes, in the order of their numbers.
     normal : str, optional
         Name of the normal class.
     unit : str
-        What the model was trained on: recording or event.
+        Unit that the model was trained on: recording or event.
     network_source : str, optional
-        SHA-256 of the file that a user's own network is written in.
+        Digest of the source of the network (`respcam.network.model.network_source`).
     """
 
     audio: AudioSettings
@@ -66,7 +66,7 @@ class Pipeline:
 
     @staticmethod
     def read(folder: Path) -> "Pipeline":
-        """Read what `write` wrote."""
+        """Read ``model.json``."""
         content = run_folder.MODEL.read(folder)
         typed = {
             "audio": AudioSettings,
@@ -83,28 +83,28 @@ class Pipeline:
         Raises
         ------
         Refused
-            If the class of a user's own network cannot be imported or has changed, or the device is not there.
+            If the user's class cannot be imported or has changed, or the device is not available.
         """
         if network_source(self.model) != self.network_source:
             raise Refused(
-                f"{folder}: {self.model.name} is another since the run (its source, or the version of timm); "
+                f"{folder}: {self.model.name} has changed since the run (its source, or the version of timm); "
                 "restore it, or run again"
             )
         fabric = make_fabric(device, threads=threads)
         return TrainedModel.load(folder, self.model, fabric, normal=self.normal, pooling=self.pooling)
 
     def units(self, waveform: np.ndarray) -> Units:
-        """Make one unit of a waveform: its frames as the model is fed them, before they are scaled.
+        """Make one unit of a waveform: its frames, as the model is fed them before scaling.
 
         Parameters
         ----------
         waveform : float32 [shape=(n_samples,)]
-            As `respcam.sound.audio.read_audio` gives it with the settings of ``audio``.
+            Result of `respcam.sound.audio.read_audio` with the settings of ``audio``.
 
         Returns
         -------
         Units
-            Of length one. Its class is not known and stands as 0.
+            One unit. Its class is not known and is set to 0.
 
         Raises
         ------

@@ -25,7 +25,7 @@ def predict(
     Parameters
     ----------
     network : nn.Module
-        On the fabric's device; left in evaluation mode.
+        Network on the fabric's device; it is left in evaluation mode.
     units : Units
     scaler : Scaler
     pooling : str
@@ -44,7 +44,7 @@ def predict(
     scores, done = torch.empty(0), 0
     for patches in patch_batches(units, BATCH_PATCHES):
         of_batch = network(scaler(fabric.to_device(torch.from_numpy(patches)))).float()
-        if not done:  # one array: many small results kept between large ones would hold the memory of all
+        if not done:  # one array, because many small arrays would fragment the memory
             scores = of_batch.new_empty(sum(counts), of_batch.shape[1])
         scores[done : done + len(of_batch)] = of_batch
         done += len(of_batch)

@@ -1,4 +1,4 @@
-"""Trained models: score patches, draw their heat, score them without some bands."""
+"""Trained models: scores, heat, and scores under occlusion."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A network with everything that is needed to ask it.
+    """A network with its scaler, classes and device.
 
     Attributes
     ----------
     network : nn.Module
-        On the fabric's device, in evaluation mode.
+        Network on the fabric's device, in evaluation mode.
     scaler : Scaler
     class_names : list of str
     fabric : Fabric
@@ -40,9 +40,9 @@ class TrainedModel:
     normal : str, optional
         Name of the normal class.
     pooling : str
-        How patch scores become the score of a recording: mean, max or logsumexp.
+        Pooling of patch scores into the score of a recording: mean, max or logsumexp.
     batch_patches : int
-        Patches that the network is fed at a time.
+        Number of patches that the network is fed at a time.
     """
 
     network: nn.Module
@@ -60,7 +60,7 @@ class TrainedModel:
 
     @property
     def judged_classes(self) -> list[int]:
-        """Classes whose heat is judged: all but the normal one, where one is named."""
+        """Classes whose heat is examined: all but the normal class, if one is named."""
         return [k for k, name in enumerate(self.class_names) if name != self.normal]
 
     def scaled(self, patches: np.ndarray) -> torch.Tensor:
@@ -68,7 +68,7 @@ class TrainedModel:
         return self.scaler(self.fabric.to_device(torch.from_numpy(np.ascontiguousarray(patches))))
 
     def batches(self, patches: np.ndarray) -> Iterator[torch.Tensor]:
-        """Scaled patches on the device, some at a time."""
+        """Batches of scaled patches on the device."""
         for batch in np.array_split(patches, -(-len(patches) // self.batch_patches)):
             yield self.scaled(batch)
 
@@ -87,7 +87,7 @@ class TrainedModel:
 
     @torch.inference_mode()
     def occlusion(self, patches: np.ndarray, fill: np.ndarray) -> Occlusion:
-        """Prepare to take bands of some patches away; ``fill`` is what replaces them."""
+        """Prepare the occlusion of patches; the values of ``fill`` replace removed bands."""
         with self.fabric.autocast():
             return Occlusion(self.network, self.scaled(patches), self.scaled(fill))
 
@@ -101,13 +101,13 @@ class TrainedModel:
     def heat(
         self, patches: np.ndarray, target: np.ndarray, choices: Sequence[Choice], network: nn.Module | None = None
     ) -> dict[Choice, torch.Tensor]:
-        """Draw heat of patches by several methods and layers.
+        """Compute the heat of patches by several methods and layers.
 
         Parameters
         ----------
         patches : float32 [shape=(patch, band, frame)]
         target : int64 [shape=(patch,)]
-            The class whose score heat explains.
+            Class whose score the heat explains.
         choices : sequence of Choice
         network : nn.Module, optional
             Another network of the same shape, such as one with random weights.
@@ -115,7 +115,7 @@ class TrainedModel:
         Returns
         -------
         dict of Choice to float32 [shape=(patch, row, column)]
-            On the CPU, raw.
+            Raw heat, on the CPU.
         """
         heat: dict[Choice, list[torch.Tensor]] = {choice: [] for choice in choices}
         done = 0
@@ -139,7 +139,7 @@ class TrainedModel:
 
     def save(self, folder: Path, bands: pd.DataFrame) -> None:
         """Write weights, scaler (a row per band of ``bands``) and class names."""
-        # a copy of each, because a file holds no two names for one tensor
+        # a copy of each, because a file cannot hold one tensor under two names
         weights = {name: tensor.cpu().contiguous().clone() for name, tensor in self.network.state_dict().items()}
         save_file(weights, folder / run_folder.WEIGHTS)
         run_folder.SCALER.write(bands.assign(mean=self.scaler.mean, std=self.scaler.std), folder)
@@ -159,7 +159,7 @@ class TrainedModel:
         Raises
         ------
         Refused
-            If the weights do not fit the network, as where the class of a user's own network has changed.
+            If the weights do not fit the network, for example after a change of the user's class.
         """
         class_names = run_folder.CLASSES.read(folder)
         network = build(settings, len(class_names)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,4 +1,4 @@
-"""Training of a network on units made of patches."""
+"""Training of a network on units (recordings or events), each made of patches."""
 
 import logging
 import math
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
 BALANCES = ("weights", "sampler", "none")
-NORM_SHARE, NORM_UNITS = 1 / 8, 64  # of the units, and at least: for the averaged network's statistics
+NORM_SHARE, NORM_UNITS = 1 / 8, 64  # share and least number of units for the statistics of the averaged network
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
 
 
@@ -43,33 +43,33 @@ class Training:
     Parameters
     ----------
     epochs : int
-        At most; `patience` may end it sooner.
+        Largest number of epochs; `patience` may end training sooner.
     batch_units : int
-        Recordings (or events) per step.
+        Number of recordings (or events) per step.
     patches_per_unit : int
-        Patches drawn at random places of each unit per step.
+        Number of patches at random places of each unit per step.
     learning_rate, weight_decay : float
-        AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+        Settings of AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
     warmup_epochs : float
-        Linear rise of the learning rate, followed by a cosine to zero.
+        Epochs of linear rise of the learning rate, followed by a cosine to zero.
     pooling : str
-        How patch scores become the unit's: mean, max or logsumexp over patches, per class.
+        Pooling of patch scores into the score of the unit, per class: mean, max or logsumexp.
     balance : str
-        Against unequal classes: weights (in the loss), sampler (in the draw) or none.
+        Compensation of unequal classes: weights (in the loss), sampler (in the sampling) or none.
     label_smoothing : float
     average_decay : float
-        Per step, of the running average of the weights that is validated and kept; 0 keeps the
-        last weights themselves.
+        Decay per step of the running average of the weights. This average is validated and kept; 0 keeps the
+        last weights.
     time_mask_frames, band_mask : int
-        Widest mask of SpecAugment (Park et al. 2019, arXiv 1904.08779); 0 is off.
+        Largest width of the masks of SpecAugment (Park et al. 2019, arXiv 1904.08779); 0 is off.
     patience : int
-        Epochs without a lower validation loss after which training ends.
+        Number of epochs without a lower validation loss after which training ends.
     precision : str
-        Of training, of the validation that chooses the epoch, and of scores under occlusion; predictions
-        and heat are always computed in single precision. auto takes bf16-mixed where the device computes in
-        it natively, else 32-true; or Lightning Fabric's name.
+        Precision of training, of the validation that chooses the epoch, and of scores under occlusion. auto is
+        bf16-mixed if the device supports it natively, else 32-true; any name of Lightning Fabric is possible.
+        Predictions and heat always have single precision.
     threads : int
-        torch threads on a CPU.
+        Number of torch threads on a CPU.
     """
 
     epochs: int = 20
@@ -108,13 +108,13 @@ class Training:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a network is trained on, and what chooses the epoch.
+    """Units for training and for the choice of the epoch.
 
     Attributes
     ----------
     train, validation : Units
     scaler : Scaler
-        Of the training units.
+        Scaler of the training units.
     n_classes : int
     """
 
@@ -142,10 +142,10 @@ def fit(
     fabric: "Fabric",
     checkpoint: Path,
 ) -> tuple[nn.Module, pd.DataFrame]:
-    """Train a network; the epoch with the lowest validation loss is the one returned.
+    """Train a network and return it as of the epoch with the lowest validation loss.
 
-    Each epoch's random numbers follow from seed and epoch, and the state after each epoch lies in
-    ``checkpoint``: a run that was killed goes on after its last whole epoch and ends the same.
+    The random numbers of an epoch depend on seed and epoch, and ``checkpoint`` holds the state after each epoch. So
+    an interrupted run continues after its last complete epoch, with the same result.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def fit(
     seed : int
     fabric : Fabric
     checkpoint : Path
-        File that is written after every epoch, and read first where it exists.
+        File that is written after every epoch, and read at the start if it exists.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def fit(
     trainer = Trainer(build, data, settings, seed, fabric)
     if checkpoint.is_file():
         trainer.restore(torch.load(checkpoint, map_location=fabric.device, weights_only=True))
-        log.info("train: going on after epoch %d", trainer.n_epochs)
+        log.info("train: continues after epoch %d", trainer.n_epochs)
     bar = tqdm(total=settings.epochs, initial=trainer.n_epochs, desc="train", unit="epoch")
     while trainer.n_epochs < settings.epochs and not _is_stale(trainer.history, settings.patience):
         row = trainer.run_epoch()
@@ -183,7 +183,7 @@ def fit(
 
 
 class Trainer:
-    """A network while it is trained: its optimiser, the running average of its weights, and its history.
+    """Training state: network, optimiser, running average of the weights, and history.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ class Trainer:
     Raises
     ------
     Refused
-        If the network does not score such inputs.
+        If the network does not score inputs of this size.
     """
 
     def __init__(
@@ -230,18 +230,18 @@ class Trainer:
 
     @property
     def n_epochs(self) -> int:
-        """Epochs that are done."""
+        """Number of completed epochs."""
         return len(self.history)
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to a state that `state` gave."""
+        """Restore a state from `state`."""
         self.network.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.averaged.load_state_dict(state["averaged"])
         self.history, self.best = state["history"], state["best"]
 
     def state(self) -> dict[str, Any]:
-        """All that is needed to go on after the last epoch."""
+        """State for continuing after the last epoch."""
         return {
             "history": self.history,
             "best": self.best,
@@ -257,14 +257,14 @@ class Trainer:
         return self.averaged.module
 
     def run_epoch(self) -> dict[str, float]:
-        """Train for one epoch and validate; returns its row of the history."""
+        """Train for one epoch and validate; return its row of the history."""
         epoch, data, settings, fabric = self.n_epochs, self.data, self.settings, self.fabric
         torch.manual_seed(self.seed * 100_003 + epoch + 1)
         loader = loader_of(data.train, settings, self.seed, epoch, fabric)
         train_loss = self.run_steps(loader, epoch)
         n_norm_batches = math.ceil(max(len(data.train) * NORM_SHARE, NORM_UNITS) / settings.batch_units)
         with fabric.autocast():
-            # averaged weights have statistics of their own, which no average of those along the way is
+            # averaged weights need new statistics of batch normalisation; averaged statistics would not fit
             update_bn(_inputs(islice(loader, n_norm_batches), data.scaler), self.averaged.module)
             probability = predict(self.averaged.module, data.validation, data.scaler, settings.pooling, fabric)
         row = {
@@ -280,7 +280,7 @@ class Trainer:
         return row
 
     def run_steps(self, loader: DataLoader, epoch: int) -> float:
-        """One pass over the training units; returns the mean loss."""
+        """Train for one pass over the training units; return the mean loss."""
         settings, optimizer = self.settings, self.optimizer
         self.network.train()
         augment = nn.Sequential(
@@ -300,12 +300,12 @@ class Trainer:
             self.fabric.backward(loss)
             optimizer.step()
             self.averaged.update_parameters(self.network.module)  # type: ignore[arg-type]
-            losses[step] = loss.detach()  # asking for the number here would make a GPU wait
+            losses[step] = loss.detach()  # reading the number here would make a GPU wait
         return float(losses.mean())
 
 
 def _running_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
-    """Exponential average of the weights; the first steps weigh more, so that a short run is no worse."""
+    """Exponential average of the weights, with a smaller decay in the first steps, for short runs."""
 
     @torch.no_grad()
     def average(so_far: Tensors, now: Tensors, n_steps: torch.Tensor | int) -> None:
@@ -315,7 +315,7 @@ def _running_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor |
 
 
 def _inputs(batches: Iterable[Tensors], scaler: Scaler) -> Iterator[torch.Tensor]:
-    """What the network is fed of batches: float32 [shape=(patch, 1, band, frame)]."""
+    """Inputs of the network from batches: float32 [shape=(patch, 1, band, frame)]."""
     for patches, _ in batches:
         yield scaler(patches.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
 
@@ -327,7 +327,7 @@ def _save(path: Path, state: dict[str, Any]) -> None:
 
 
 def _best(history: list[dict[str, float]]) -> int:
-    """Index of the epoch with the lowest validation loss: AUROC is too coarse on a few patients."""
+    """Index of the epoch with the lowest validation loss; AUROC is too coarse on a few patients."""
     return min(range(len(history)), key=lambda i: history[i]["validation_loss"])
 
 

@@ -1,4 +1,4 @@
-"""Page of a comparison: arms of an experiment, their differences, where their heat lies."""
+"""Report of a comparison: arms of an experiment, their differences, and their heat."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,20 +17,20 @@ LOWEST_CUT_HZ = 100  # a range that starts no higher is a low-pass
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
-    """What verdicts are about.
+    """Metric of a comparison, and the settings of its verdicts.
 
     Attributes
     ----------
     metric : str
-        Of `respcam.metrics.METRICS`.
+        Metric of verdicts and figures, one of `respcam.metrics.METRICS`.
     base : str
         Name of the arm that every other arm is compared with.
     margin : float
         Loss of the metric up to which an arm counts as no worse.
     alpha : float
-        One minus the level of the intervals.
+        One minus the confidence level of the intervals.
     power : float
-        Power at which the smallest visible difference is stated.
+        Power at which the smallest detectable difference is stated.
     """
 
     metric: str
@@ -68,13 +68,13 @@ class PartTables:
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentTables:
-    """Runs that differ in bands, seed and fold alone.
+    """Results of an experiment: runs that differ only in bands, seed and fold.
 
     Attributes
     ----------
     name : str
     key : str
-        Some digits of its digest, for names of files.
+        First digits of the digest of the experiment, for file names.
     arms : sequence of str
         Names of the arms, the base arm first.
     selections : mapping of str to mapping
@@ -85,7 +85,7 @@ class ExperimentTables:
     band_heat : DataFrame
         Heat per band of every run: ``arm, part, target_class, centre_hz, ratio``.
     mark_hz : float
-        Drawn as a vertical line.
+        Frequency of a vertical line.
     """
 
     name: str
@@ -102,7 +102,7 @@ class ExperimentTables:
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonContent:
-    """Everything that the page of a comparison is made from.
+    """Content of the page of a comparison.
 
     Attributes
     ----------
@@ -145,7 +145,7 @@ def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
 
 
 def metric_title(metric: str) -> str:
-    """Name of a metric as it is written in sentences."""
+    """Name of a metric in sentences."""
     return "AUROC" if metric == "auroc" else metric.replace("_", " ")
 
 
@@ -185,7 +185,7 @@ def _means_of_arms(runs: pd.DataFrame, arms: Sequence[str]) -> list[dict[str, An
 
 
 def _heat_of_arms(runs: pd.DataFrame, arms: Sequence[str]) -> list[dict[str, Any]]:
-    """Number of trainings of each arm whose heat is supported, and where heat and occlusion find the most."""
+    """Count the trainings of each arm with supported heat, and the groups where heat and occlusion are largest."""
     tested = runs.dropna(subset="heat_is_supported")
     rows = []
     for arm in arms:
@@ -206,7 +206,7 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
     stem = f"{part.name}_{tables.key}".replace(" ", "_")
     forest = figures.forest(defined, metric, base, measure.margin)
     caption = (
-        f"{part.name}: {metric} of each arm minus that of {base}, with its {1 - measure.alpha:.0%} interval "
+        f"{part.name}: {metric} of each arm minus {metric} of {base}, with its {1 - measure.alpha:.0%} interval "
         "over trainings and patients. Right of zero is better."
     )
     shown = [save_figure(forest, folder / f"forest_{stem}.png", caption)]
@@ -214,7 +214,7 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
     curve = defined.assign(cutoff_hz=defined["arm"].map(cutoffs_hz)).dropna(subset="cutoff_hz")
     if len(curve) > 2:
         caption = (
-            f"{part.name}: {metric} minus that of {base} with the bands above a cut-off removed, with intervals."
+            f"{part.name}: {metric} with the bands above a cut-off removed, minus {metric} of {base}, with intervals."
         )
         figure = figures.cutoff_curve(curve, metric, base, measure.margin)
         shown.append(save_figure(figure, folder / f"cutoffs_{stem}.png", caption))
@@ -222,7 +222,7 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
 
 
 def _cutoff_hz(selection: Mapping[str, Any]) -> float | None:
-    """The frequency above which bands were removed, where that is all that a selection does."""
+    """Frequency above which bands were removed; None where the selection does anything else."""
     keep = selection["keep_hz"]
     is_plain = selection["choose"] == "ranges" and selection["how"] == "crop" and selection["spread_hz"] is None
     is_low_pass = is_plain and keep is not None and len(keep) == 1 and keep[0][0] <= LOWEST_CUT_HZ
@@ -241,8 +241,8 @@ def _profiles(tables: ExperimentTables, folder: Path) -> list[InlineFigure]:
                 profiles[arm] = pd.DataFrame(ends).reset_index()
         figure = figures.profiles_of_arms(profiles, tables.mark_hz, f"{part}: heat for class {class_name}")
         caption = (
-            f"{tables.name}, {part}, class {class_name}: heat per band over what uniform heat over the arm's bands "
-            f"would be; mean over trainings, shaded from the lowest to the highest. Grey: {tables.arms[0]}. "
+            f"{tables.name}, {part}, class {class_name}: heat per band, divided by uniform heat over the bands of "
+            f"the arm. Curve: mean over trainings; shading: lowest to highest. Grey: {tables.arms[0]}. "
             f"Dotted: {tables.mark_hz:g} Hz."
         )
         stem = f"profiles_{part}_{class_name}_{len(shown)}_{tables.key}.png".replace(" ", "_")

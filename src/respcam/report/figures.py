@@ -1,4 +1,4 @@
-"""Plots of a page. They show what was computed and compute nothing new."""
+"""Figures of a report: plots of results that other modules computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ def _figure(width_in: float, height_in: float) -> "Figure":
 
 
 def training_curves(history: pd.DataFrame) -> "Figure":
-    """Losses and validation AUROC over epochs, with the epoch that was chosen.
+    """Plot losses and validation AUROC over epochs, with the chosen epoch.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def training_curves(history: pd.DataFrame) -> "Figure":
 
 
 def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> "Figure":
-    """Confusion matrix: counts, coloured by the share of each true class.
+    """Plot a confusion matrix: counts, coloured by the share of each true class.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> "Fi
 
 
 def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> "Figure":
-    """Heat per band as a ratio to uniform, one panel per class, on a Hz axis.
+    """Plot heat per band as a ratio to uniform heat, one panel per class, on a Hz axis.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> "Figure
         Rows of one part: ``target_class, scope, lower_hz, centre_hz, upper_hz, ratio, ratio_low,
         ratio_high``.
     mark_hz : float
-        Drawn as a vertical line.
+        Frequency of a vertical line.
     title : str
     """
     classes = list(dict.fromkeys(band_heat["target_class"]))
@@ -100,7 +100,7 @@ def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> "Figure
 
 
 def _draw_profile(axes: "Axes", bands: pd.DataFrame, groups: pd.DataFrame) -> None:
-    """Groups of Hz as bars, bands as a curve with its interval."""
+    """Draw groups of Hz as bars, and bands as a curve with its interval."""
     axes.bar(
         groups["lower_hz"],
         groups["ratio"],
@@ -132,7 +132,7 @@ class Example:
     title : str
     log_mel : float32 [shape=(all bands, frame)]
     heat : float32 [shape=(all bands, frame)]
-        Raw; NaN where no band was fed to the model.
+        Raw heat; NaN in bands that the model is not fed.
     start_s : float
         Time of the first frame in the recording.
     """
@@ -144,7 +144,7 @@ class Example:
 
 
 def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> "Figure":
-    """Spectrograms beside the same spectrograms with heat over them; one heat scale for all.
+    """Plot spectrograms, each beside itself with heat over it; all share one heat scale.
 
     Parameters
     ----------
@@ -177,7 +177,7 @@ def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> 
 
 
 def _heat_colours() -> "ListedColormap":
-    """Transparent where there is no heat, dark red where there is most."""
+    """Colour map from transparent (no heat) to dark red (most heat)."""
     from matplotlib.colors import ListedColormap
 
     steps = np.linspace(0, 1, 256)
@@ -186,7 +186,7 @@ def _heat_colours() -> "ListedColormap":
 
 
 def forest(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figure":
-    """Difference of each arm from the base arm, with its interval and the margin for "no worse".
+    """Plot the difference of each arm from the base arm, with its interval and the equivalence margin.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def forest(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figur
 
 
 def cutoff_curve(table: pd.DataFrame, metric: str, base: str, margin: float) -> "Figure":
-    """Difference from the base arm over the frequency above which bands were removed.
+    """Plot the difference from the base arm over the cut-off frequency; bands above it were removed.
 
     Parameters
     ----------
@@ -233,7 +233,7 @@ def cutoff_curve(table: pd.DataFrame, metric: str, base: str, margin: float) -> 
 
 
 def profiles_of_arms(profiles: dict[str, pd.DataFrame], mark_hz: float, title: str) -> "Figure":
-    """Band profiles of the arms side by side, the first one in grey behind each.
+    """Plot the heat per band of each arm, with that of the first arm in grey.
 
     Parameters
     ----------
@@ -266,7 +266,7 @@ def profiles_of_arms(profiles: dict[str, pd.DataFrame], mark_hz: float, title: s
 def occlusion(
     by_group: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, margin: float, title: str
 ) -> "Figure":
-    """What replacing bands costs, beside the heat, and the low-pass and high-pass curves.
+    """Plot the drop under occlusion and the heat per group, and the low-pass and high-pass curves.
 
     Parameters
     ----------
@@ -278,7 +278,7 @@ def occlusion(
     curves : DataFrame
         Drop of AUROC: ``fill, kind, cutoff_hz, drop, drop_low, drop_high``.
     margin : float
-        Drawn in the curves.
+        Drop of AUROC at a horizontal line in the curves.
     title : str
     """
     figure = _figure(11, 6.4)
@@ -306,9 +306,9 @@ def occlusion(
 
 
 def _draw_drops(axes: "Axes", median: pd.DataFrame, by_group: pd.DataFrame, colours: dict[str, str]) -> None:
-    """Drop of the class score per group: the median of the fills as bars, every fill as points."""
+    """Draw the drop of the class score per group: the median of the fills as bars, each fill as points."""
     places = np.arange(len(median))
-    # the percentiles of resamples need not enclose the value itself
+    # the percentiles of the resamples may not enclose the value
     low, high = (
         (sign * (median["drop"] - median[end])).clip(lower=0) for sign, end in ((1, "drop_low"), (-1, "drop_high"))
     )
@@ -322,7 +322,7 @@ def _draw_drops(axes: "Axes", median: pd.DataFrame, by_group: pd.DataFrame, colo
 
 
 def _draw_curves(axes: "Axes", curves: pd.DataFrame, colours: dict[str, str]) -> None:
-    """Drop of AUROC over the cut-off, a curve with its interval per fill."""
+    """Draw the drop of AUROC over the cut-off: a curve with its interval for each fill."""
     for fill, curve in curves.groupby("fill", sort=False):
         colour = colours.get(fill, BLUE)
         axes.plot(curve["cutoff_hz"], curve["drop"], marker=".", color=colour, label=FILL_WORDS[fill])

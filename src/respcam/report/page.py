@@ -42,7 +42,7 @@ class InlineFigure:
 
 
 def save_figure(figure: "Figure", path: Path, caption: str) -> InlineFigure:
-    """Save a figure beside a page, and make it ready for the page.
+    """Save a figure beside a page and return it for use in the page.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ def data_uri(png: bytes) -> str:
 
 
 def with_interval(metric: Mapping[str, float | None]) -> Markup:
-    """Write a value with its interval below it, or a dash where it is not defined.
+    """Write a value with its interval below it; a dash where the value is not defined.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ def render(template: str, **content: Any) -> str:
     Raises
     ------
     jinja2.UndefinedError
-        If the template names something that the content lacks.
+        If the content lacks a name that the template uses.
     """
     return ENVIRONMENT.get_template(template).render(**content)
 

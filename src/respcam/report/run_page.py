@@ -1,4 +1,4 @@
-"""Page of one run: what was run, data, metrics, heat per band, trust, examples."""
+"""Report of one run: settings, data, metrics, heat per band, trust, examples."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,10 +31,10 @@ NO_HEAT = "no heat"
 
 
 class Frames(Protocol):
-    """Whatever returns frames of recordings, such as the store of the features stage."""
+    """Source of the frames of recordings, such as the store of the features stage."""
 
     def frames(self, recording_id: str, first: int, n_frames: int) -> np.ndarray:
-        """Some frames of a recording: float32 [shape=(frame, band)]."""
+        """Read frames of a recording: float32 [shape=(frame, band)]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class RunTables:
         ``part, unit_id, recording_id, patient_id, target, first_frame, n_frames``.
     class_names : list of str
     remarks : list of str
-        Sentences on what was left out, and why.
+        Sentences that name what was left out, with the reason.
     rejected : DataFrame
         ``recording_id, reason, detail`` of recordings that could not be used.
     bands : DataFrame
@@ -114,7 +114,7 @@ class RunHeat:
 
     @property
     def map_words(self) -> str:
-        """The true number of rows, which stands beside every figure of heat."""
+        """Number of rows of the heat map, for the caption of every figure of heat."""
         return f"the map has {self.summary['map_rows']} rows for {self.summary['n_bands']} bands"
 
 
@@ -126,7 +126,7 @@ class PrintedSettings:
     ----------
     audio : AudioSettings
     front_end : FrontEnd
-        The front end that the bands were made by.
+        Front end that made the bands.
     task : Task
     split : SplitSettings
     patches : PatchSettings
@@ -149,7 +149,7 @@ class PrintedSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RunContent:
-    """Everything that the page of one run is made from.
+    """Content of the page of one run.
 
     Attributes
     ----------
@@ -162,7 +162,7 @@ class RunContent:
     frames : Frames
         Spectrograms of the examples.
     provenance : mapping of str to str
-        Digest of the run and of each stage that it is made of.
+        Digest of the run and of each of its stages.
     """
 
     description: Mapping[str, Any]
@@ -203,7 +203,7 @@ def write_run_page(content: RunContent, folder: Path) -> None:
 def _figures(content: RunContent, folder: Path) -> dict[str, list[InlineFigure]]:
     tables = content.tables
     curves = figures.training_curves(tables.history)
-    caption = "Loss and AUROC per epoch; dotted: the epoch chosen."
+    caption = "Loss and AUROC per epoch. Dotted: the chosen epoch."
     confusion = [_confusion(content, part, folder) for part in tables.metrics]
     profiles, gallery = [], []
     for part in content.heat.parts:
@@ -235,8 +235,8 @@ def _profile(content: RunContent, part: str, folder: Path) -> InlineFigure:
         f"{title}: heat per band, {rows}",
     )
     caption = (
-        f"{title}: heat per mel band and per group of Hz, divided by what heat spread evenly over the "
-        f"patch would give; above 1 the model looks there more than evenly. {rows[0].upper()}{rows[1:]}."
+        f"{title}: heat per mel band and per group of Hz, divided by uniform heat (spread evenly over the patch). "
+        f"Above 1 there is more heat than uniform. {rows[0].upper()}{rows[1:]}."
     )
     return save_figure(figure, folder / f"bands_{part}.png", caption)
 
@@ -246,15 +246,15 @@ def _gallery(content: RunContent, part: str, examples: list[figures.Example], fo
     heat_of = "its true class" if target == "true" else f"target {target}"
     figure = figures.gallery(examples, content.tables.edges_hz, 1 / content.settings.front_end.frame_rate_hz)
     caption = (
-        f"{content.tables.title_of(part)}: for each class the {unit} recognised with most certainty and the one "
-        f"missed with most certainty. Left the log-mel spectrogram (dark is loud), right the same with heat for "
-        f"{heat_of}. Bands are drawn at their place in Hz; {content.heat.map_words}."
+        f"{content.tables.title_of(part)}: for each class, the most certain recognised and the most certain missed "
+        f"{unit}. Left: log-mel spectrogram (dark is loud). Right: the same spectrogram with heat for {heat_of}. "
+        f"The frequency axis is in Hz; {content.heat.map_words}."
     )
     return save_figure(figure, folder / f"gallery_{part}.png", caption)
 
 
 def _examples(content: RunContent, part: str) -> list[figures.Example]:
-    """Per class the surest hit and the surest miss of a part, with their heat."""
+    """Most certain hit and most certain miss of each class of a part, with their heat."""
     predictions = content.tables.predictions
     predictions = predictions[predictions["part"] == part]
     examples = []
@@ -302,7 +302,7 @@ def _what(content: RunContent) -> dict[str, str]:
         "bands": f"{settings.bands.name}: {heat.summary['n_bands']} of {front_end.n_bands} ({settings.bands.words})",
         "front end": f"{front_end.n_bands} bands, {front_end.f_min_hz:g} to {front_end.f_max_hz:g} Hz, "
         f"{front_end.n_fft}-point FFT, log(mel + {front_end.log_offset:g})",
-        "gain": f"{gain} (decides how much of a patch lies on the log floor)",
+        "gain": f"{gain} (sets how much of a patch lies on the log floor, the value of silence)",
         "patches": f"{patches.length_frames / front_end.frame_rate_hz:g} s every "
         f"{patches.hop_frames / front_end.frame_rate_hz:g} s; shorter {task.unit}s: {patches.pad}",
         "model": f"{settings.model.name}, scores pooled by {settings.training.pooling}",
@@ -352,7 +352,7 @@ def _weak_band_warning(bands: pd.DataFrame) -> list[str]:
         return []
     return [
         f"{len(weak)} of {len(bands)} mel filters rest on fewer than two FFT bins (up to "
-        f"{weak['upper_hz'].max():.0f} Hz): heat per band means nothing there."
+        f"{weak['upper_hz'].max():.0f} Hz). Heat per band has no meaning there."
     ]
 
 
@@ -414,7 +414,7 @@ def _rows_above_mark(heat: RunHeat, tables: RunTables) -> list[dict[str, Any]]:
 
 
 def _heat_sentence(heat: RunHeat) -> str:
-    """Name the group of Hz that each class's heat is densest in."""
+    """Name the group of Hz with the most heat per band, for each class."""
     groups = heat.band_heat[(heat.band_heat["scope"] == "group") & heat.band_heat["ratio"].notna()]
     sentences = []
     for (part, name), rows in groups.groupby(["part", "target_class"]):
@@ -426,7 +426,7 @@ def _heat_sentence(heat: RunHeat) -> str:
     cell = heat.summary["n_bands"] / heat.summary["map_rows"]
     return (
         " ".join(sentences)
-        + f" One row of the map covers {cell:.1f} mel bands, and the 25 ms window resolves 160 Hz: finer detail in "
-        "the curve is interpolation, or the strides of the network. Heat says where the class score comes from, not "
-        "that the model would fail without it."
+        + f" Densest: most heat per band. One row of the map covers {cell:.1f} mel bands, and the 25 ms window "
+        "resolves 160 Hz. Finer detail in the curve comes from interpolation or from the strides of the network. "
+        "Heat does not show that the model would fail without these bands."
     )

@@ -1,4 +1,4 @@
-"""Trust section of a run's page: evidence on heat as rows, sentences and figures."""
+"""Trust section of a run report: evidence on heat as rows, sentences and figures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ OUTCOMES = {"supported": "supported", "undecided": "undecided", "not_supported":
 
 @dataclass(frozen=True, kw_only=True)
 class TrustTables:
-    """The evidence on one run's heat, and the verdict.
+    """Evidence on the heat of one run, and the verdict.
 
     Attributes
     ----------
     summary : mapping
         Content of ``trust.json``: ``method, layers, parts, cutoff, fields, settings``.
     tables : mapping of str to DataFrame
-        By the names in `TABLES`, each with a column ``part``.
+        Tables by the names in `TABLES`, each with a column ``part``.
     """
 
     summary: Mapping[str, Any]
@@ -35,12 +35,12 @@ class TrustTables:
 
     @property
     def choice(self) -> Choice:
-        """Where the heat of the run comes from."""
+        """Method and layers of the heat of the run."""
         return Choice(self.summary["method"], tuple(self.summary["layers"]))
 
     @property
     def blocks(self) -> tuple[str, ...]:
-        """Layers whose receptive field was measured: the blocks of the network, lowest first."""
+        """Layers with a measured receptive field: the blocks of the network, lowest first."""
         return tuple(row["layer"] for row in self.summary["fields"])
 
     def of_part(self, part: str) -> dict[str, pd.DataFrame]:
@@ -55,7 +55,7 @@ def _rows_of(table: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def section(trust: TrustTables, bands: pd.DataFrame, metrics: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Gather what the template shows.
+    """Collect the content of the trust section.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def section(trust: TrustTables, bands: pd.DataFrame, metrics: Mapping[str, Any],
     bands : DataFrame
         The bands that the model was fed: ``lower_hz, upper_hz``.
     metrics : mapping
-        Metrics of every part, with its ``note``.
+        Metrics and ``note`` of every part.
     folder : Path
         Folder that figures are written to.
 
@@ -114,9 +114,9 @@ def _with_intervals(row: dict[str, Any], *names: str) -> dict[str, Any]:
 
 
 def _shown(trust: TrustTables) -> dict[tuple[str, str], str]:
-    """Rows that the page shows, by method and layers, with their titles.
+    """Titles of the rows that the page shows, by method and layers.
 
-    First the choice of this report, then every method on the last block and fused, then the baselines.
+    The order is: the choice of this report, every method on the last block and on all blocks fused, the baselines.
     """
     blocks = trust.blocks
     choices = [trust.choice]
@@ -199,14 +199,15 @@ def _blank(table: pd.DataFrame) -> dict[str, Any]:
 
 def _cutoff(cutoff: Mapping[str, Any]) -> str:
     basis = (
-        f"judged on {cutoff['n_patches']} patches of {cutoff['n_patients']} validation patients, bands above the "
-        f"cut-off filled with {figures.FILL_WORDS[cutoff['fill']]}; a suggestion for a pruned run, not a result"
+        f"Measured on {cutoff['n_patches']} patches of {cutoff['n_patients']} validation patients; bands above the "
+        f"cut-off were replaced by {figures.FILL_WORDS[cutoff['fill']]}. It is a suggestion for a run with fewer "
+        "bands, not a result."
     )
     if cutoff["cutoff_hz"] is None:
-        return f"No cut-off keeps the loss of AUROC within {cutoff['margin']:g} with 95 % confidence ({basis})."
+        return f"No cut-off keeps the loss of AUROC within {cutoff['margin']:g} with 95 % confidence. {basis}"
     return (
-        f"{cutoff['cutoff_hz']:g} Hz is the lowest cut-off from which upwards the loss of AUROC stays within "
-        f"{cutoff['margin']:g} with 95 % confidence ({basis})."
+        f"{cutoff['cutoff_hz']:g} Hz is the lowest suitable cut-off: there and at every higher cut-off the loss of "
+        f"AUROC stays within {cutoff['margin']:g} with 95 % confidence. {basis}"
     )
 
 
@@ -223,11 +224,12 @@ def _figure(trust: TrustTables, tables: Mapping[str, pd.DataFrame], title: str, 
         profiles[is_explained],
         curves[(curves["of"] == "auroc") & (curves["kind"] != "single")],
         trust.summary["settings"]["limits"]["margin"],
-        f"{title}: what the model needs, and where its heat lies",
+        f"{title}: occlusion and heat",
     )
     caption = (
-        f"{title}. Left, above: drop of the class score (log-odds, classes weighted alike) when one group of Hz is "
-        "replaced; below: share of the heat in each group. Where both are high, heat agrees with occlusion. Right: "
-        "loss of AUROC when everything above, or below, a cut-off is replaced. Bars and shades: 95 % over patients."
+        f"{title}. Top left: drop of the class score (log-odds, equal weight for each class) when one group of Hz is "
+        "replaced. Bottom left: share of the heat in each group. Where both are high, heat agrees with occlusion. "
+        "Right: drop of AUROC when all bands above (or below) a cut-off are replaced. Bars and shading: 95 % "
+        "intervals over patients."
     )
     return save_figure(figure, path, caption)

@@ -1,4 +1,4 @@
-"""Audio: resampling of any recording to 16 kHz mono, and gain policies."""
+"""Resampling of recordings to 16 kHz mono, and gain policies."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
 
 @dataclass(frozen=True)
 class AudioSettings:
-    """How any recording becomes one waveform.
+    """Settings of rate and level of a waveform.
 
     Parameters
     ----------
     sample_rate_hz : int
-        Rate of the output.
+        Sample rate of the output.
     quality : str
         soxr quality: QQ, LQ, MQ, HQ or VHQ.
     gain : str
-        none (levels as recorded), rms or peak. The 0.01 floor of the log-mel is not
-        gain-free, so this decides how much of a patch lies on the floor.
+        Gain policy: none (level as recorded), rms or peak. It sets how much of a patch lies on the log floor, the
+        log-mel of silence.
     target_db : float <= 0
-        Level in dB re full scale that rms or peak brings each recording to.
+        Level of each recording after gain rms or peak, in dB re full scale.
 
     Raises
     ------
@@ -60,25 +60,25 @@ class AudioSettings:
 
 
 def read_audio(path: str | Path, settings: AudioSettings = AudioSettings()) -> np.ndarray:
-    """Read any recording as one waveform: every width, rate and channel count becomes 16 kHz mono.
+    """Read a recording of any bit depth, rate and channel count as one waveform, 16 kHz mono.
 
     Parameters
     ----------
     path : str or Path
-        A file of any format that soundfile reads.
+        File of any format that soundfile reads.
     settings : AudioSettings
         Rate, quality and gain; by default those of a run.
 
     Returns
     -------
     float32 [shape=(n_samples,)]
-        At ``settings.sample_rate_hz``; mean of the channels; full scale is 1.
+        Mean of the channels, at ``settings.sample_rate_hz``; full scale is 1.
 
     Raises
     ------
     Unusable
         If the file is missing or unreadable, or its content is empty, not_audio, truncated, zero_length, not_finite
-        or silent; the line names the file. It is a kind of `respcam.errors.Refused`.
+        or silent. The message names the file. `Unusable` is a subclass of `respcam.errors.Refused`.
 
     Examples
     --------
@@ -103,7 +103,7 @@ def read_audio(path: str | Path, settings: AudioSettings = AudioSettings()) -> n
 
 
 def resample(waveform: np.ndarray, from_hz: int, settings: AudioSettings) -> np.ndarray:
-    """Bring a waveform to the common rate (soxr) and level.
+    """Convert a waveform to the rate (soxr) and level of the settings.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def resample(waveform: np.ndarray, from_hz: int, settings: AudioSettings) -> np.
     Returns
     -------
     float32 [shape=(ceil(n_samples * settings.sample_rate_hz / from_hz),)]
-        Up to one sample more or less at uneven ratios.
+        Up to one sample more or less if the ratio of the rates is not an integer.
 
     Examples
     --------
@@ -176,7 +176,7 @@ def peak(waveform: np.ndarray) -> float:
 def resample_files(
     rows: Sequence[dict[str, str]], root: Path, folder: Path, settings: AudioSettings
 ) -> list[dict[str, Any]]:
-    """Resample some recordings, one after the other, as `resample_file` does; the work of one process."""
+    """Resample several recordings with `resample_file`: the work of one process."""
     return [resample_file(row, root, folder, settings) for row in rows]
 
 
@@ -186,25 +186,24 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
     Parameters
     ----------
     row : dict
-        ``recording_id, path, content`` (SHA-256 of the file as it is on disk, or ``Reason.MISSING``, or
-        ``Reason.UNREADABLE``) and, blank where unknown, ``sha256, sample_rate_hz, n_samples``.
+        ``recording_id, path, content`` (SHA-256 of the file on disk, or ``Reason.MISSING``, or
+        ``Reason.UNREADABLE``) and, blank if unknown, ``sha256, sample_rate_hz, n_samples``.
     root : Path
         Folder that the path is relative to.
     folder : Path
-        Where ``<recording_id>.wav`` goes.
+        Folder for ``<recording_id>.wav``.
     settings : AudioSettings
 
     Returns
     -------
     dict
-        ``recording_id, n_samples, source_rate_hz, source_samples, rms_db, peak_db``, or
-        ``recording_id, path, reason, detail`` where the recording is unusable; the reason is the value of a
-        `respcam.errors.Reason`.
+        ``recording_id, n_samples, source_rate_hz, source_samples, rms_db, peak_db``. If the recording is
+        unusable: ``recording_id, path, reason, detail``; the reason is the value of a `respcam.errors.Reason`.
 
     Raises
     ------
     OSError
-        If the result cannot be written; a file that cannot be read is listed.
+        If the result cannot be written. A file that cannot be read gives a row instead.
 
     Examples
     --------

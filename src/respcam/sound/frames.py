@@ -1,4 +1,4 @@
-"""Frames on disk: the arrays that hold the log-mel frames of all recordings, their layout, and views of them."""
+"""Log-mel frames of all recordings in array files on disk: layout, writing, and reading."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # a worker process starts without it
     import pandas as pd
 
 SHARD_BYTES = 512 * 2**20
-ITEM_BYTES = 4  # of one float32
+ITEM_BYTES = 4  # size of one float32
 
 
 class Place(NamedTuple):
-    """Where the frames of a recording lie; the columns of the index.
+    """Place of the frames of a recording, with the columns of the index.
 
     Attributes
     ----------
@@ -29,7 +29,7 @@ class Place(NamedTuple):
     shard : int
         Number of the array.
     first_frame : int
-        Row of the array that the recording starts at.
+        First row of the recording in the array.
     n_frames : int
     """
 
@@ -40,7 +40,7 @@ class Place(NamedTuple):
 
 
 def lay_out(recording_ids: Iterable[str], n_samples: Iterable[int], settings: FrontEnd) -> list[Place]:
-    """Place recordings in arrays of at most `SHARD_BYTES`, in order, none of them across two arrays.
+    """Place recordings in arrays of at most `SHARD_BYTES`, in order; each lies in one array.
 
     Parameters
     ----------
@@ -52,8 +52,8 @@ def lay_out(recording_ids: Iterable[str], n_samples: Iterable[int], settings: Fr
     Returns
     -------
     list of Place
-        In the order of the recordings. A recording shorter than a window has no frames; one that is larger
-        than a shard has an array to itself.
+        One place per recording, in order. A recording shorter than a window has no frames; a recording larger than
+        `SHARD_BYTES` has its own array.
 
     Examples
     --------
@@ -72,18 +72,17 @@ def lay_out(recording_ids: Iterable[str], n_samples: Iterable[int], settings: Fr
 
 
 def allocate_frames(path: Path, shape: tuple[int, int]) -> None:
-    """Make an array file of zeros, or find it made; what is there already stays.
+    """Make an array file of zeros; the content of an existing file stays.
 
-    Several processes may do so at once: all of them write the same header and the same length. `numpy.save`
-    would truncate the file first, and with it the frames that another process has written. The header comes
-    from ``numpy.lib.format``.
+    Several processes may call this at the same time, because all write the same header and length. `numpy.save`
+    would truncate the file and delete the frames of other processes. The header comes from ``numpy.lib.format``.
 
     Parameters
     ----------
     path : Path
         File in NumPy's format, version 1.0.
     shape : (int, int)
-        Frames and bands, of float32.
+        Number of frames and of bands, in float32.
 
     Examples
     --------
@@ -100,14 +99,14 @@ def allocate_frames(path: Path, shape: tuple[int, int]) -> None:
 
 
 def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], settings: FrontEnd) -> int:
-    """Compute the frames of recordings that lie one after the other; the work of one process.
+    """Compute and write the frames of consecutive recordings: the work of one process.
 
     Parameters
     ----------
     path : Path
-        File from `allocate_frames`; what stands at the place of the recordings is overwritten.
+        File from `allocate_frames`; its frames at the place of the recordings are overwritten.
     first_frame : int
-        Row of the array that the first recording starts at.
+        First row of the first recording in the array.
     recordings : sequence of Path
         Mono files at ``settings.sample_rate_hz``.
     settings : FrontEnd
@@ -130,7 +129,7 @@ def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], setti
     """
     log_mel = LogMel(settings)
     header_bytes = np.load(path, mmap_mode="r").offset
-    with path.open("r+b") as file:  # a memory map would fault every page in, one by one
+    with path.open("r+b") as file:  # faster than a memory map, which loads page by page
         file.seek(header_bytes + ITEM_BYTES * settings.n_bands * first_frame)
         for recording in recordings:
             waveform, _ = sf.read(recording, dtype="float32")
@@ -149,7 +148,7 @@ class FrameStore:
     index : DataFrame
         By recording_id: ``shard, first_frame, n_frames``, as in `Place`.
     bands : DataFrame
-        One row per band: ``lower_hz, centre_hz, upper_hz`` and whatever else is noted of it.
+        One row per band: ``lower_hz, centre_hz, upper_hz`` and further columns.
     settings : FrontEnd
 
     Examples
@@ -179,18 +178,18 @@ class FrameStore:
         return self.bands[["lower_hz", "centre_hz", "upper_hz"]].to_numpy()
 
     def span(self, recording_id: str, start_s: float, end_s: float) -> tuple[int, int]:
-        """First frame and number of frames of a stretch; a frame belongs where its first sample lies.
+        """Find first frame and number of frames of a time interval; the first sample of a frame decides.
 
         Parameters
         ----------
         recording_id : str
         start_s, end_s : float
-            From the start of the recording; NaN times mean all of it.
+            Times from the start of the recording; NaN takes the whole recording.
 
         Returns
         -------
         first_frame, n_frames : int
-            0, 0 for a recording that is not there.
+            0, 0 for an unknown recording.
         """
         if recording_id not in self._places:
             return 0, 0
@@ -208,7 +207,7 @@ class FrameStore:
         ----------
         recording_id : str
         first_frame : int
-            Within the recording.
+            First frame, counted from the start of the recording.
         n_frames : int
 
         Returns
@@ -218,7 +217,7 @@ class FrameStore:
         Raises
         ------
         KeyError
-            If the recording is not there.
+            If the recording is unknown.
         """
         shard, offset, _ = self._places[recording_id]
         return self.shards[shard][offset + first_frame : offset + first_frame + n_frames]

@@ -1,4 +1,4 @@
-"""Log-mel front end: a waveform to frames, framed exactly, without centring or padding."""
+"""Log-mel front end: frames of a waveform, without centring or padding."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,28 +11,28 @@ from respcam.errors import Refused
 if TYPE_CHECKING:  # a worker process starts without it
     import pandas as pd
 
-BLOCK_FRAMES = 128  # their spectra fit a core's cache
+BLOCK_FRAMES = 128  # the spectra of a block fit the cache of a core
 
 
 @dataclass(frozen=True)
 class FrontEnd:
     """Settings of the log-mel front end.
 
-    The framing is that of the VGGish front end (Hershey et al. 2017, arXiv 1609.09430):
+    The method is that of the VGGish front end (Hershey et al. 2017, arXiv 1609.09430):
     periodic Hann window, magnitude spectrum, HTK mel triangles, ``log(mel + offset)``.
 
     Parameters
     ----------
     sample_rate_hz : int
     window_samples, hop_samples : int
-        400 and 160 are 25 ms and 10 ms at 16 kHz.
+        Length of a window and distance between windows; 400 and 160 are 25 ms and 10 ms at 16 kHz.
     n_fft : int
-        Points of the FFT, at least the window. At 512 points 23 of the 64 filters between 100
-        and 2000 Hz rest on one bin; at 1024 each has at least two.
+        Number of FFT points, at least ``window_samples``. With 512 points, 23 of the 64 filters between 100 and
+        2000 Hz have only one bin; with 1024, each has at least two.
     n_bands : int
     f_min_hz, f_max_hz : float
     log_offset : float
-        Added to the mel magnitude before the logarithm: the floor of every patch.
+        Offset of the mel magnitude before the logarithm. Its logarithm is the log floor, the log-mel of silence.
 
     Raises
     ------
@@ -75,12 +75,12 @@ class FrontEnd:
 
     @property
     def floor(self) -> float:
-        """Log-mel of digital silence, in nat."""
+        """Log floor: log-mel of digital silence, in nat."""
         return float(np.log(self.log_offset))
 
 
 def n_frames(n_samples: int, settings: FrontEnd) -> int:
-    """Number of windows that lie within a waveform.
+    """Number of windows that fit into a waveform.
 
     Parameters
     ----------
@@ -130,8 +130,8 @@ def mel_matrix(settings: FrontEnd) -> np.ndarray:
     Returns
     -------
     float64 [shape=(n_fft // 2 + 1, n_bands)]
-        In double precision: torchaudio's single-precision matrix is off by up to 1e-5, and so
-        would be the log-mels.
+        Filters in double precision. The single-precision matrix of torchaudio has errors of up to 1e-5, which would
+        pass on to the log-mel.
 
     Examples
     --------
@@ -145,7 +145,7 @@ def mel_matrix(settings: FrontEnd) -> np.ndarray:
 
 
 def bins_per_band(settings: FrontEnd) -> np.ndarray:
-    """FFT bins with a weight above zero in each filter; fewer than two make a band a copy or empty.
+    """Count the FFT bins in each filter; a band with fewer than two is empty or a copy of another band.
 
     Parameters
     ----------
@@ -174,7 +174,7 @@ def bands_table(settings: FrontEnd) -> "pd.DataFrame":
     -------
     DataFrame
         A row per band: ``band`` (from 0 at the bottom), ``lower_hz, centre_hz, upper_hz`` and ``n_bins``, the number
-        of FFT bins that the band rests on.
+        of FFT bins of the band.
 
     Examples
     --------
@@ -194,13 +194,13 @@ def log_mel(waveform: np.ndarray, settings: FrontEnd = FrontEnd()) -> np.ndarray
     Parameters
     ----------
     waveform : float32 [shape=(n_samples,)]
-        At ``settings.sample_rate_hz``; full scale is 1.
+        Waveform at ``settings.sample_rate_hz``; full scale is 1.
     settings : FrontEnd
 
     Returns
     -------
     float32 [shape=(band, frame)], in nat
-        The frames of `LogMel`, as the axes of a patch; no frame where the waveform is shorter than a window.
+        Result of `LogMel`, with the axes of a patch; no frame if the waveform is shorter than a window.
 
     Raises
     ------
@@ -226,10 +226,10 @@ def log_mel(waveform: np.ndarray, settings: FrontEnd = FrontEnd()) -> np.ndarray
 
 
 class LogMel:
-    """Log-mel front end with its window and filters made once.
+    """Log-mel front end that makes its window and filters once.
 
-    In NumPy and SciPy, so that a worker process need not load torch. It keeps a scratch buffer: one
-    object serves one thread.
+    It uses NumPy and SciPy, so that a worker process does not load torch. It has a buffer, so use one object per
+    thread.
 
     Parameters
     ----------
@@ -252,13 +252,12 @@ class LogMel:
         Parameters
         ----------
         waveform : float32 [shape=(n_samples,)]
-            At ``settings.sample_rate_hz``; full scale is 1.
+            Waveform at ``settings.sample_rate_hz``; full scale is 1.
 
         Returns
         -------
         float32 [shape=(frame, band)], in nat
-            ``log(|rfft(frame * hann)| @ filters + log_offset)``; no frame where the waveform is
-            shorter than a window.
+            ``log(|rfft(frame * hann)| @ filters + log_offset)``; no frame if the waveform is shorter than a window.
         """
         settings = self.settings
         out = np.empty((n_frames(len(waveform), settings), settings.n_bands), dtype=np.float32)

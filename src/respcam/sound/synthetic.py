@@ -13,65 +13,65 @@ SHORTCUTS = ("none", "hiss", "colouration")
 DEVICES = ("plain", "coloured")
 Event = tuple[float, float, str]  # start and end in s, label
 BREATH_RMS = 0.05
-INSPIRATION = 0.4  # share of a cycle; expiration takes as long, a pause the rest
+INSPIRATION = 0.4  # share of a cycle; expiration has the same share, the rest is a pause
 
 
 @dataclass(frozen=True)
 class Synthetic:
     """Settings of the synthetic data set.
 
-    Every recording is breath-like noise in respiratory cycles. Recordings of every second patient
-    carry a plant in each inspiration: a wheeze (a tone with harmonics) or a cluster of crackles
-    (short damped oscillations), about ``plant_hz``.
+    Every recording is breath-like noise in respiratory cycles. In the recordings of every second patient, each
+    inspiration has a plant: a wheeze (a tone with harmonics) or a cluster of crackles (short damped oscillations),
+    at about ``plant_hz``.
 
-    Both classes have two distractors that are louder than the plant. One is a hum at a fixed frequency:
-    the loudest band is not the answer. The other is rustles (bursts of wide noise): the loudest moment is
-    not the answer. Levels are drawn per recording, and the hum swells and fades, so that a level is no
-    answer whatever the gain policy. At one RMS, a recording that is mostly a steady hum would have less
-    of it wherever something is planted.
+    Both classes have two distractors that are louder than the plant. One is a hum at a fixed frequency, so the
+    loudest band does not tell the class. The other is rustles (bursts of broadband noise), so the loudest moment does
+    not tell it. Levels are random for each recording, and the hum swells and fades. So no level tells the class, with
+    any gain policy. A steady hum would: after gain to one RMS, it would be quieter in recordings with a plant.
 
-    A shortcut, on demand, is a second device that hisses or colours the sound in a separate band. All plant
-    patients, or a share of them, were recorded with it.
+    An optional shortcut is a second device that hisses or colours the sound in a separate band. All patients with
+    plants, or a share of them, were recorded with it.
 
     Parameters
     ----------
     n_patients : int
-        Half of them carry plants.
+        Number of patients; half of them have plants.
     recordings_per_patient : int
     duration_s : float
     sample_rate_hz : int
     plants : list of str
-        wheeze, crackle: the patients that carry plants take these in turn.
+        Kinds of plants (wheeze, crackle), one per patient with plants, in turn.
     plant_hz : float
         Mean frequency of the plants.
     plant_spread_hz : float
-        By how much a plant's frequency differs from it at most.
+        Largest difference of the frequency of a plant from ``plant_hz``.
     snr_db : float
-        Power of a wheeze's fundamental, or of a crackle's first oscillation, re power of the breath
-        at its loudest.
+        Power of the fundamental of a wheeze, or of the first oscillation of a crackle, re power of the breath at its
+        loudest.
     harmonics : int
-        Tones of a wheeze at 1, 2, ... times its frequency, each 12 dB below the tone before. With two or
-        more, an overtone tells the class as well, so that there are several true answers.
+        Number of tones of a wheeze, at 1, 2, ... times its frequency, each 12 dB below the tone before. With two or
+        more, overtones also tell the class, so there are several true answers.
     crackle_decay_s : float
         Time in which a crackle falls to 1/e.
     hum_hz : float
         Frequency of the hum.
     hum_db, hum_spread_db : float
-        Its power re power of the breath, and by how much that differs either way between recordings.
+        Power of the hum re power of the breath, and its largest difference (up or down) between recordings.
     hum_swell_db : float
-        By how much its power differs either way within a recording, over 3 to 12 s.
+        Largest change of the power of the hum (up or down) within a recording, over 3 to 12 s.
     rustles_per_s, rustle_db : float
-        Number of bursts of noise (30 to 80 ms, 100 to 2000 Hz), and their power re power of the breath.
+        Number of rustles per second (noise of 30 to 80 ms, 100 to 2000 Hz), and their power re power of the breath.
     shortcut : str
-        none, hiss (noise added by the second device) or colouration (what the second device makes louder).
+        Effect of the second device: none, hiss (added noise) or colouration (gain in a band).
     shortcut_hz : [low, high]
         Band of the hiss or the colouration.
     shortcut_db : float
         Power of the hiss re power of the breath, or gain of the colouration.
     shortcut_tie : float
-        How far the device follows the class: 1 always, 0 not at all.
+        Share of patients whose device follows the class: 1 always, 0 not at all.
     shortcut_tie_test : float, optional
-        The same for the test part; None is as in train. A shortcut that breaks has less there.
+        Value of ``shortcut_tie`` in the test part; None takes that of train. With a lower value the shortcut fails
+        in the test.
     seed : int
 
     Raises
@@ -141,16 +141,16 @@ class Synthetic:
 
 @dataclass(frozen=True)
 class SyntheticRecording:
-    """A synthetic recording.
+    """One synthetic recording.
 
     Attributes
     ----------
     recording_id, patient_id, label, split, device : str
-        As in the manifest.
+        Values of these columns of the manifest.
     waveform : float32 [shape=(n_samples,)]
         Full scale is 1.
     events : list of (start_s, end_s, label)
-        Every plant, or every inspiration where nothing is planted; times in s.
+        Every plant, or every inspiration if there are no plants; times in s.
     """
 
     recording_id: str
@@ -163,14 +163,14 @@ class SyntheticRecording:
 
 
 def make_patient(patient: int, settings: Synthetic) -> list[SyntheticRecording]:
-    """Make all recordings of a patient; the same for the same settings and number.
+    """Make all recordings of a patient; they depend only on settings and number.
 
-    Every fourth pair of patients is in the test part, the rest in train.
+    Every fourth pair of patients is in the test part, the others in train.
 
     Parameters
     ----------
     patient : int >= 0
-        Number of the patient; odd numbers carry plants.
+        Number of the patient; patients with odd numbers have plants.
     settings : Synthetic
 
     Returns
@@ -183,7 +183,7 @@ def make_patient(patient: int, settings: Synthetic) -> list[SyntheticRecording]:
     [('s007_0', 'wheeze', 'test')]
     """
     rng = np.random.default_rng([settings.seed, patient])
-    turn = patient // 2 + patient // 8  # moves on with every test pair, so that each part gets every plant
+    turn = patient // 2 + patient // 8  # one more step per test pair, so that each part gets every plant
     label = settings.plants[turn % len(settings.plants)] if patient % 2 else "normal"
     split = "test" if (patient // 2) % 4 == 3 else "train"
     patient_id = f"s{patient:03d}"
@@ -223,7 +223,7 @@ def _recording(
     waveform += 0.02 * BREATH_RMS * rng.standard_normal(len(waveform))
     if is_coloured:
         waveform = _through_second_device(waveform, settings, rng)
-    # the level is drawn, not set by the peak: a peak would carry the plant into every band
+    # the level is random, not set by the peak, because the peak depends on the plant
     return (10 ** (rng.uniform(-6, 6) / 20) * waveform).clip(-1, 1).astype(np.float32), events
 
 
@@ -235,7 +235,7 @@ def _add_hum(waveform: np.ndarray, time_s: np.ndarray, settings: Synthetic, rng:
 
 
 def _add_rustles(waveform: np.ndarray, time_s: np.ndarray, settings: Synthetic, rng: np.random.Generator) -> None:
-    """Add short bursts of wide noise."""
+    """Add short bursts of broadband noise."""
     n_rustles = rng.poisson(settings.rustles_per_s * settings.duration_s)
     for start_s in rng.uniform(0, settings.duration_s, n_rustles):
         inside = (time_s >= start_s) & (time_s < start_s + rng.uniform(0.03, 0.08))
@@ -250,7 +250,7 @@ def _add_wheeze(
     settings: Synthetic,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Add a tone with harmonics to a part of an inspiration; returns its start and end."""
+    """Add a tone with harmonics to a part of an inspiration; return its start and end."""
     start_s, end_s = inspiration_s
     length_s = min(rng.uniform(0.25, 0.5), end_s - start_s)
     start_s = rng.uniform(start_s, end_s - length_s)
@@ -270,7 +270,7 @@ def _add_crackles(
     settings: Synthetic,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
-    """Add four to eight damped oscillations to a part of an inspiration; returns their start and end."""
+    """Add four to eight damped oscillations to a part of an inspiration; return their start and end."""
     start_s, end_s = inspiration_s
     length_s = min(rng.uniform(0.2, 0.4), end_s - start_s - 0.05)
     start_s = rng.uniform(start_s, end_s - length_s - 0.05)
@@ -282,7 +282,7 @@ def _add_crackles(
     return start_s, start_s + length_s + 0.05
 
 
-#: What adds a plant of this label to an inspiration; a label without an entry is a recording without plants.
+#: Function that adds a plant to an inspiration, by label; recordings of other labels have no plants.
 ADD_PLANT: Mapping[str, Callable[..., tuple[float, float]]] = {"wheeze": _add_wheeze, "crackle": _add_crackles}
 
 
@@ -299,7 +299,7 @@ def _through_second_device(waveform: np.ndarray, settings: Synthetic, rng: np.ra
 def _noise(
     n_samples: int, low_hz: float, high_hz: float, rate_hz: int, rng: np.random.Generator, order: int = 2
 ) -> np.ndarray:
-    """Noise of a band, of power one."""
+    """Noise in one band, with power one."""
     noise = _band_pass(rng.standard_normal(n_samples), low_hz, high_hz, rate_hz, order)
     return noise / noise.std()
 

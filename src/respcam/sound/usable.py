@@ -1,4 +1,4 @@
-"""Usable recordings: decoding of any audio file, or its rejection with the reason (`respcam.errors.Unusable`)."""
+"""Decoding of audio files, or their rejection with a reason (`respcam.errors.Unusable`)."""
 
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,12 @@ import soundfile as sf
 from respcam.errors import Reason, Unusable
 from respcam.sound import wav
 
-# samples read as whole numbers and scaled here: the same values as libsndfile's floats in a fifth of the time
+# reading integers and scaling them here gives the values of libsndfile's floats in a fifth of the time
 INTEGER_OF = {"PCM_U8": "int16", "PCM_S8": "int16", "PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 
 
 def read_mono(path: Path) -> tuple[np.ndarray, int]:
-    """Decode an audio file of any format, width, rate and channel count that soundfile knows.
+    """Decode an audio file of any format, bit depth, rate and channel count that soundfile reads.
 
     Parameters
     ----------
@@ -72,12 +72,12 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
 
 
 def read_usable(row: dict[str, str], root: Path) -> tuple[np.ndarray, int]:
-    """Read a recording of a manifest and compare it with what the manifest says of it.
+    """Read a recording of a manifest and compare it with the row of the manifest.
 
     Parameters
     ----------
     row : dict
-        As in `respcam.sound.audio.resample_file`.
+        Row of the manifest, as for `respcam.sound.audio.resample_file`.
     root : Path
         Folder that the path is relative to.
 
@@ -89,7 +89,7 @@ def read_usable(row: dict[str, str], root: Path) -> tuple[np.ndarray, int]:
     Raises
     ------
     Unusable
-        If it is missing, altered, or has unusable content.
+        If the recording is missing, altered, or has unusable content.
     OSError
         If the file cannot be read at all.
     """
@@ -107,7 +107,7 @@ def read_usable(row: dict[str, str], root: Path) -> tuple[np.ndarray, int]:
 
 
 def rejection(row: dict[str, str], error: Unusable) -> dict[str, Any]:
-    """Row of ``rejected.csv``: ``recording_id, path, reason, detail``."""
+    """Make a row of ``rejected.csv``: ``recording_id, path, reason, detail``."""
     return {
         "recording_id": row["recording_id"],
         "path": row["path"],

@@ -1,7 +1,7 @@
-"""WAV files: the writer of 32-bit float mono, and a check of foreign headers for truncation.
+"""WAV files: writing 32-bit float mono, and checking the headers of other files for truncation.
 
-The one home of the WAV header. SciPy's writer gives the same bytes and takes half a second to import in every
-worker process; libsndfile reads the samples twice, to find their peak.
+Only this module handles the WAV header. SciPy's writer gives the same bytes, but its import takes half a second in
+every worker process. libsndfile reads the samples twice, to find their peak.
 """
 
 import struct
@@ -9,21 +9,21 @@ from pathlib import Path
 
 import numpy as np
 
-MOST_BYTES = 2**32 - 64  # of samples in a WAV file, whose header counts in 32 bits
+MOST_BYTES = 2**32 - 64  # largest size of the samples; the WAV header has 32-bit sizes
 IEEE_FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
-UNKNOWN_LENGTH = 0xFFFFFF00  # a stream announces this many bytes or more where it does not know its length
+UNKNOWN_LENGTH = 0xFFFFFF00  # a stream of unknown length announces at least this many bytes
 
 
 def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
-    """Write mono 32-bit float WAV: exact, and nothing above full scale is clipped.
+    """Write mono 32-bit float WAV: exact, without clipping above full scale.
 
-    The layout is RIFF with the chunks ``fmt`` (WAVE_FORMAT_IEEE_FLOAT), ``fact`` and ``data``, byte by byte
-    what ``scipy.io.wavfile.write`` makes.
+    The layout is RIFF with the chunks ``fmt`` (WAVE_FORMAT_IEEE_FLOAT), ``fact`` and ``data``. The bytes equal those
+    of ``scipy.io.wavfile.write``.
 
     Parameters
     ----------
     path : Path
-        Complete, or as it was before: the file is written under another name first.
+        File to write. It is written under another name and then renamed, so it is never incomplete.
     waveform : float32 [shape=(n_samples,)]
         At most `MOST_BYTES`; full scale is 1.
     sample_rate_hz : int
@@ -49,10 +49,10 @@ def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
 
 
 def missing_bytes(path: Path) -> int:
-    """Count the bytes that a WAV file's data chunk announces beyond the end of the file.
+    """Count the bytes that the data chunk of a WAV file announces beyond the end of the file.
 
-    libsndfile shortens such a recording without a word. Streams written without a known length announce
-    0xFFFFFFFF or nothing, and are left to the decoder.
+    libsndfile shortens such a recording without an error. Streams of unknown length announce 0xFFFFFFFF or 0 bytes;
+    they are not checked here.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def missing_bytes(path: Path) -> int:
     Returns
     -------
     int
-        0 where the file is complete, or is no WAV file.
+        0 if the file is complete or not a WAV file.
 
     Raises
     ------

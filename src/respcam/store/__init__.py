@@ -1,1 +1,1 @@
-"""Results on disk and work for several processes."""
+"""Results on disk, and work in several processes."""

@@ -1,4 +1,4 @@
-"""Files of named arrays (npz) that grow while work is under way."""
+"""Files of named arrays (npz), saved repeatedly during long work."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ import numpy as np
 
 @dataclass(frozen=True)
 class ArrayFile:
-    """A file of named arrays that is replaced as a whole.
+    """File of named arrays that is replaced as a whole.
 
-    A reader sees the old content or the new content, never a part, even where the writer was killed.
+    A reader sees the complete old or new content, even if the writer was killed.
 
     Parameters
     ----------
     path : Path
-        Ends with ``.npz``.
+        Path of the file; it ends with ``.npz``.
     """
 
     path: Path
 
     def load(self) -> dict[str, np.ndarray]:
-        """Read all arrays by name; there are none where the file is not there."""
+        """Read all arrays by name; none if the file does not exist."""
         if not self.path.is_file():
             return {}
         with np.load(self.path) as saved:

@@ -1,4 +1,4 @@
-"""Artifacts: finished work on disk, named by a digest of what went in, complete or absent, never half there."""
+"""Artifacts: results on disk, named by a digest of settings, inputs and versions; complete or absent."""
 
 import hashlib
 import json
@@ -25,12 +25,12 @@ LIBRARIES = ("respcam", "numpy", "pandas", "scikit-learn", "soundfile", "soxr", 
 
 
 def incidental(default: Any = MISSING) -> Any:
-    """Mark a field of a dataclass that changes speed and not results: no digest covers it."""
+    """Mark a dataclass field that changes speed but not results; it is left out of digests."""
     return field(default=default, metadata={"incidental": True})
 
 
 def canonical(value: Any) -> str:
-    """Write plain data or a dataclass as JSON that is the same for equal content; incidental fields are left out."""
+    """Write plain data or a dataclass as JSON, identical for equal content; incidental fields are left out."""
     return json.dumps(plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
 
 
@@ -40,7 +40,7 @@ def plain(value: Any) -> Any:
     Raises
     ------
     TypeError
-        If something has no plain form.
+        If a value has no plain form.
     """
     if is_dataclass(value) and not isinstance(value, type):
         covered = (field.name for field in fields(value) if not field.metadata.get("incidental"))
@@ -68,7 +68,7 @@ def file_sha256(path: Path) -> str:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a UTF-8 text file so that a reader sees the old content or the new, never a part."""
+    """Write a UTF-8 text file so that a reader sees the complete old or new content."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")  # two processes may write the same file
     partial.write_text(text, encoding="utf-8", newline="\n")
     partial.replace(path)
@@ -76,10 +76,10 @@ def write_atomically(path: Path, text: str) -> None:
 
 @dataclass(frozen=True)
 class Artifact:
-    """The identity of one stage's output, known before any of the work is done.
+    """Identity of the output of one stage, known before the work starts.
 
     The digest is SHA-256 over canonical {stage, schema, versions, settings, inputs, seed}. Two artifacts
-    with the same digest are interchangeable; a changed setting is another artifact.
+    with the same digest are interchangeable; a changed setting gives another artifact.
 
     Parameters
     ----------
@@ -87,16 +87,16 @@ class Artifact:
         Folder of all artifacts; this one lies in ``store/stage/<first 16 digits of the digest>``.
     stage : str
     schema : int
-        Version of the stage's output; raised when the same settings give other content.
+        Version of the output of the stage; raised when the same settings give other content.
     settings : mapping
-        Everything that the user set and the output depends on (dataclasses or plain data).
+        User settings that the output depends on (dataclasses or plain data).
     inputs : mapping of str to str
         Digest of each input, by name.
     seed : int, optional
     versions : mapping of str to str
-        Version of every distribution whose change may give other content.
+        Version of every package whose change may give other content.
     title : str
-        For output that people open: ``store/<title>-<first 8 digits>`` instead.
+        Title of output that people open; the folder is then ``store/<title>-<first 8 digits>``.
     """
 
     store: Path
@@ -110,7 +110,7 @@ class Artifact:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the digest covers."""
+        """Content that the digest covers."""
         return {
             "stage": self.stage,
             "schema": self.schema,
@@ -127,27 +127,27 @@ class Artifact:
 
     @property
     def folder(self) -> Path:
-        """Where the finished artifact lies."""
+        """Folder of the finished artifact."""
         if self.title:
             return self.store / f"{self.title}-{self.digest[:8]}"
         return self.store / self.stage / self.digest[:16]
 
     @property
     def is_finished(self) -> bool:
-        """True once the whole output is there."""
+        """Whether the output is complete."""
         return (self.folder / PROVENANCE_NAME).is_file()
 
     @contextmanager
     def building(self) -> Iterator[Path | None]:
-        """Hold the artifact's lock and hand out the folder to fill, or None where nothing is to do.
+        """Lock the artifact and yield the folder to fill, or None if the artifact is finished.
 
-        The folder keeps its name between attempts, so a stage that was killed finds what it had
-        written. When the block ends without an error, ``provenance.json`` is written last and the
-        folder gets its final name. Another process that needs the same artifact waits at the lock.
+        The folder keeps its name between attempts, so an interrupted stage finds its earlier files. When the block
+        ends without an error, ``provenance.json`` is written last and the folder gets its final name. Another
+        process that needs the same artifact waits for the lock.
         """
         with self._locked():
             for path in sorted(self.folder.parent.glob(f".{self.folder.name}.share-*.lock")):
-                with FileLock(path):  # once they are done, no other share begins: that takes the lock held here
+                with FileLock(path):  # wait for all shares; a new share would need the lock held here
                     pass
             if self.is_finished:
                 log.info("%s: already done, nothing recomputed (%s)", self.stage, self.folder)
@@ -163,10 +163,10 @@ class Artifact:
 
     @contextmanager
     def contributing(self, share: str) -> Iterator[Path | None]:
-        """Hand out the folder to fill with a share of the work, or None where all of it is done.
+        """Yield the folder to fill with a share of the work, or None if the artifact is finished.
 
-        Processes with other shares fill the same folder at the same time; a process with the same
-        share waits. Whoever then calls `building` finds what they wrote, and finishes.
+        Processes with other shares fill the same folder at the same time; a process with the same share waits. The
+        next call of `building` finds their files and finishes the artifact.
         """
         with ExitStack() as locks:
             with self._locked():
@@ -185,7 +185,7 @@ class Artifact:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            log.info("%s: another process is at work on %s; waiting", self.stage, self.folder.name)
+            log.info("%s: another process works on %s; waiting", self.stage, self.folder.name)
             lock.acquire()
         try:
             yield
@@ -195,13 +195,13 @@ class Artifact:
     def _partial(self) -> Path:
         partial = self.folder.with_name(f"{self.folder.name}.partial")
         if partial.exists():
-            log.info("%s: going on with what is there in %s", self.stage, partial)
+            log.info("%s: continues in %s", self.stage, partial)
         partial.mkdir(exist_ok=True)
         return partial
 
 
 def surroundings(started: datetime) -> dict[str, Any]:
-    """Describe when, where and with which versions something was made (not part of any digest)."""
+    """Describe date, machine and versions of a result (not part of any digest)."""
     now = datetime.now(UTC)
     return {
         "git": git_state(),
@@ -215,16 +215,15 @@ def surroundings(started: datetime) -> dict[str, Any]:
 
 
 def git_state() -> dict[str, Any] | None:
-    """Commit and dirty flag of the checkout that this code runs from; None where it is installed."""
+    """Commit and dirty flag of the checkout of this code; None if the code is installed."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git(
-            "ls-files", "--error-unmatch", Path(__file__).name
-        )  # an environment may lie in another project's checkout
+        # an installed package may lie in the checkout of another project
+        git("ls-files", "--error-unmatch", Path(__file__).name)
         return {"commit": git("rev-parse", "HEAD"), "is_dirty": bool(git("status", "--porcelain"))}
     except (OSError, subprocess.CalledProcessError):
         return None

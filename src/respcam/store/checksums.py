@@ -1,4 +1,4 @@
-"""Checksums of files, remembered: a file that has not changed is not read again."""
+"""Checksums of files, with a cache: an unchanged file is not read again."""
 
 import json
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from respcam.store.processes import number_of
 
 
 def are_remembered(root: Path, paths: Sequence[str], store: Path) -> bool:
-    """Whether every file that is there has been read before and not changed since.
+    """Whether the cache holds the checksum of every existing file.
 
     Parameters are those of `content_of_files`.
     """
@@ -30,20 +30,20 @@ def content_of_files(root: Path, paths: Sequence[str], store: Path, workers: int
     ----------
     root : Path
     paths : sequence of str
-        Relative to the root.
+        Paths relative to the root.
     store : Path
-        Keeps what was found, with size and time of change of each file.
+        Folder of the cache, which also holds size and modification time of each file.
     workers : int
-        Threads that read files.
+        Number of threads that read files.
 
     Returns
     -------
     list of str
-        64 hex digits, or missing, or unreadable (`respcam.errors.Reason`).
+        For each file: 64 hex digits, or missing or unreadable (`respcam.errors.Reason`).
     """
     memory = _memory(root, store)
     memory.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(memory.with_suffix(".lock")):  # jobs that start together read the files once
+    with FileLock(memory.with_suffix(".lock")):  # so that jobs of a sweep read the files only once
         remembered = json.loads(memory.read_text()) if memory.is_file() else {}
 
         def state(relative: str) -> tuple[list[int], str]:
@@ -51,7 +51,7 @@ def content_of_files(root: Path, paths: Sequence[str], store: Path, workers: int
 
         with ThreadPoolExecutor(number_of(workers)) as threads:
             jobs = threads.map(state, paths)
-            states = list(tqdm(jobs, total=len(paths), desc="look at files", unit="file", leave=False, delay=1))
+            states = list(tqdm(jobs, total=len(paths), desc="check files", unit="file", leave=False, delay=1))
         readable = {path: file_state for path, file_state in zip(paths, states, strict=True) if file_state[0]}
         write_atomically(memory, json.dumps({**remembered, **readable}))
     return [content for _, content in states]
@@ -62,7 +62,7 @@ def _memory(root: Path, store: Path) -> Path:
 
 
 def _stamp(path: Path) -> list[int] | None:
-    """Size and time of change of a file; None where it is not there or cannot be looked at."""
+    """Size and modification time of a file; None if it cannot be accessed."""
     try:
         stat = path.stat()
     except OSError:
@@ -71,7 +71,7 @@ def _stamp(path: Path) -> list[int] | None:
 
 
 def _state(path: Path, before: tuple[list[int], str] | None) -> tuple[list[int], str]:
-    """Size and time of change of a file, and its SHA-256; an empty list where it cannot be read."""
+    """Size and modification time of a file, and its SHA-256; an empty list if it cannot be read."""
     try:
         stat = path.stat()
         stamp = [stat.st_size, stat.st_mtime_ns]

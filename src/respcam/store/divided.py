@@ -1,4 +1,4 @@
-"""Divided stages: work in pieces, for several processes, several jobs, and after an interruption."""
+"""Divided stages: work in pieces, done by several processes or jobs, and continued after an interruption."""
 
 import logging
 from collections.abc import Callable, Iterator
@@ -20,16 +20,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a stage's work that is done or not.
+    """Piece of the work of a stage.
 
     Attributes
     ----------
     key : str
-        Names what is in the piece, not its number: pieces of another size are other pieces.
+        Name of the content of the piece, not its number: pieces of another size have other names.
     size : int
         Number of recordings.
     arguments : tuple
-        Of `Divided.work`.
+        Arguments of `Divided.work`.
     """
 
     key: str
@@ -39,46 +39,46 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Divided(Stage):
-    """A stage whose work is made of pieces that do not depend on one another.
+    """Stage whose work consists of independent pieces.
 
-    A subclass says `work`, `pieces` and `finish`. Pieces go to several processes; jobs with other shards
-    fill the same folder at the same time, and whoever does the last piece finishes. A journal keeps what is
-    done, so a stage that was killed goes on where it was.
+    A subclass defines `work`, `pieces` and `finish`. Several processes do the pieces. Jobs with other shards fill the
+    same folder at the same time; the job that does the last piece finishes the stage. A journal lists the finished
+    pieces, so an interrupted stage continues.
 
     Attributes
     ----------
     workers : int
-        Processes; -1 takes every core.
+        Number of processes; -1 takes every core.
     shard : Shard
         Share of the pieces that this job does.
     """
 
-    #: called in a worker process with the arguments of a piece; returns what JSON can hold
+    #: called in a worker process with the arguments of a piece; returns plain data for JSON
     work: ClassVar[Callable[..., Any]]
 
     workers: int = incidental(1)
     shard: Shard = incidental(WHOLE)
 
     def prepare(self, folder: Path) -> None:
-        """Make what the pieces write into; several jobs may do so at once."""
+        """Make the files that the pieces write into; several jobs may call this at the same time."""
 
     def pieces(self, folder: Path) -> Iterator[Piece]:
-        """List the pieces, always in one order."""
+        """List the pieces, always in the same order."""
         raise NotImplementedError
 
     def finish(self, folder: Path, outcomes: list[Any]) -> None:
-        """Write what is made of all pieces together.
+        """Write the output that needs all pieces.
 
         Parameters
         ----------
         folder : Path
         outcomes : list
-            What `work` returned for each piece, in no order.
+            Results of `work`, one per piece, in any order.
         """
         raise NotImplementedError
 
     def make(self) -> Path:
-        """Do this job's share; the output is there once every share is done."""
+        """Do the share of this job; the output is complete when every share is done."""
         if self.shard.is_whole or self.is_finished:
             return super().make()
         self.make_inputs()
@@ -92,12 +92,12 @@ class Divided(Stage):
         return super().make()
 
     def make_inputs(self) -> None:
-        """Make what is missing below; shares of it that other jobs do must be done.
+        """Make the missing inputs; the shares of other jobs must be finished.
 
         Raises
         ------
         Refused
-            If an input is left unfinished by its other shards.
+            If other shards of an input are unfinished.
         """
         super().make_inputs()
         for stage in self.inputs.values():
@@ -108,14 +108,14 @@ class Divided(Stage):
                 )
 
     def write(self, folder: Path) -> None:
-        """Do every piece that no share has done, and finish."""
+        """Do all remaining pieces, and finish."""
         self._work_on(folder, WHOLE)
         journal = Journal(folder, WHOLE)
         self.finish(folder, list(journal.outcomes().values()))
         journal.remove()
 
     def _work_on(self, folder: Path, shard: Shard) -> int:
-        """Do a share of the pieces; returns the number of recordings that no share has done by now."""
+        """Do a share of the pieces; return the number of recordings that are not done by any share."""
         self.prepare(folder)
         journal = Journal(folder, shard)
         done = set(journal.outcomes())

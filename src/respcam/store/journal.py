@@ -1,4 +1,4 @@
-"""Journals: the pieces of a stage that are done, for its next attempt and for those who do other shares."""
+"""Journals: lists of the finished pieces of a stage, for its next attempt and for jobs with other shares."""
 
 import json
 from pathlib import Path
@@ -8,20 +8,20 @@ from respcam.store.shard import Shard
 
 
 class Journal:
-    """Finished pieces of work, a line each, kept in the folder that a stage is filling.
+    """List of finished pieces of work, one per line, in the unfinished folder of a stage.
 
     Parameters
     ----------
     folder : Path
     shard : Shard
-        Whose pieces are appended; the pieces of all shards are read.
+        Shard whose pieces are appended; the pieces of all shards are read.
     """
 
     def __init__(self, folder: Path, shard: Shard):
         self.folder, self.path = folder, folder / f"journal-{shard}.jsonl"
 
     def outcomes(self) -> dict[str, Any]:
-        """What any shard or earlier attempt has finished, by the key of the piece; a line cut off does not count."""
+        """Results of all finished pieces of all shards and attempts, by key; an incomplete line does not count."""
         texts = [path.read_text(encoding="utf-8") for path in sorted(self.folder.glob("journal-*.jsonl"))]
         lines = [json.loads(line) for text in texts for line in text[: text.rfind("\n") + 1].splitlines()]
         return {line["piece"]: line["outcome"] for line in lines}
@@ -34,7 +34,7 @@ class Journal:
         return self
 
     def append(self, piece: str, outcome: Any) -> None:
-        """Note a piece as finished, with what came of it."""
+        """Add a finished piece with its result."""
         self.file.write(json.dumps({"piece": piece, "outcome": outcome}) + "\n")
         self.file.flush()
 
@@ -42,6 +42,6 @@ class Journal:
         self.file.close()
 
     def remove(self) -> None:
-        """Forget the pieces of all shards: the stage is finished."""
+        """Delete the journals of all shards, because the stage is finished."""
         for path in self.folder.glob("journal-*.jsonl"):
             path.unlink()

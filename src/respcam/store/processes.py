@@ -1,4 +1,4 @@
-"""Processes: pieces of work for several of them, of which the calling one is the first."""
+"""Parallel work: pieces of work for the calling process and several others."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -13,11 +13,11 @@ from respcam.errors import Refused
 T = TypeVar("T")
 
 ONE_THREAD = {f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL")}
-AHEAD = 2  # pieces that each other process has: one at work, one that waits
+AHEAD = 2  # pieces per worker process: one in work, one waiting
 
 
 def number_of(workers: int) -> int:
-    """Turn a setting into a number of processes: -1 stands for every core that this process may use."""
+    """Turn a setting into a number of processes; -1 is the number of cores available to this process."""
     if workers == 0 or workers < -1:
         raise Refused(f"workers is {workers}; expected at least 1, or -1 for every core")
     return cpu_count() if workers == -1 else workers
@@ -26,28 +26,27 @@ def number_of(workers: int) -> int:
 def results(
     function: Callable[..., T], pieces: Iterable[tuple[Any, ...]], n_pieces: int, workers: int
 ) -> Iterator[tuple[int, T]]:
-    """Call a function for every piece of work and hand the results out as they come.
+    """Call a function for every piece of work and yield the results in order of completion.
 
-    Every process computes on one thread. The calling process takes its share, for it is there
-    while the others start: that takes each of them up to a second.
+    Every process computes on one thread. The calling process works too, because the others take up to a second to
+    start.
 
     Parameters
     ----------
     function : callable
     pieces : iterable of tuple
-        Arguments of each call, asked for as they are needed; a call should take some tens of
-        milliseconds at least.
+        Arguments of each call, read when needed; a call should take at least some tens of milliseconds.
     n_pieces : int
-        Number of pieces; more processes than that are not started.
+        Number of pieces, which is also the largest number of processes.
     workers : int
-        Processes, the calling one included; -1 takes every core.
+        Number of processes, including the calling one; -1 takes every core.
 
     Yields
     ------
     int
-        Place of the piece.
+        Index of the piece.
     object
-        What the function returned for it.
+        Result of the function for the piece.
     """
     n_others = min(number_of(workers), n_pieces) - 1
     waiting = enumerate(pieces)

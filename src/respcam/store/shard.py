@@ -1,4 +1,4 @@
-"""Shards: a share of the pieces of work, for jobs that divide one stage among them."""
+"""Shards: shares of the work of one stage, for several jobs."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,12 @@ from respcam.errors import Refused
 
 @dataclass(frozen=True)
 class Shard:
-    """One of several equal shares; by default the whole.
+    """One of several equal shares; by default all the work.
 
     Parameters
     ----------
     index : int
-        Which share, counted from 0.
+        Number of the share, from 0.
     count : int
         Number of shares.
     """
@@ -33,11 +33,11 @@ class Shard:
 
     @property
     def is_whole(self) -> bool:
-        """True where there is nothing to divide."""
+        """Whether the share is all the work."""
         return self.count == 1
 
     def holds(self, number: int) -> bool:
-        """True where piece ``number`` of the work is in this share."""
+        """Whether piece ``number`` of the work is in this share."""
         return number % self.count == self.index
 
 

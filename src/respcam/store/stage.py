@@ -1,4 +1,4 @@
-"""Stages: a step of a run is a frozen object that is named before any work, writes a folder, and reads it."""
+"""Stages: steps of a run as frozen objects, which write a folder named by a digest and read it."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
@@ -13,7 +13,7 @@ from respcam.store.artifact import Artifact, incidental
 
 @runtime_checkable
 class Digested(Protocol):
-    """What stands for its content by a digest: a stage, or tables that were read."""
+    """Object whose digest identifies its content: a stage, or tables that were read."""
 
     @property
     def digest(self) -> str:
@@ -24,11 +24,10 @@ class Digested(Protocol):
 class Stage:
     """One step of a run: its fields are its settings and the stages that it reads.
 
-    The digest of the fields names the output, so it is known before any work is done. Attributes never
-    compute; `make` does. Methods that read what the stage wrote stand on the stage that wrote it. A subclass
-    is a frozen dataclass that says its ``name``, the ``schema`` of its output (raised when equal settings
-    give other content) and `write`. A field marked with `respcam.store.artifact.incidental` changes speed
-    and not results, and no digest covers it.
+    The digest of the fields names the output, so the name is known before the work starts. Only `make` computes;
+    attributes do not. The stage also has the methods that read its output. A subclass is a frozen dataclass with a
+    ``name``, the ``schema`` of its output (raised when equal settings give other content) and `write`. A field marked
+    with `respcam.store.artifact.incidental` changes speed but not results, and is left out of the digest.
 
     Attributes
     ----------
@@ -38,17 +37,17 @@ class Stage:
 
     name: ClassVar[str]
     schema: ClassVar[int]
-    computed_with: ClassVar[tuple[str, ...]] = ()  # distributions, beside this one, whose version changes the output
-    made_until: ClassVar[str] = ""  # the stage of a run that needs this one, where it is none of a run's own
+    computed_with: ClassVar[tuple[str, ...]] = ()  # packages, besides respcam, whose version changes the output
+    made_until: ClassVar[str] = ""  # for a stage that is not a stage of a run: the stage of a run that needs it
 
     store: Path = incidental()
 
     def write(self, folder: Path) -> None:
-        """Compute the output and write it into a folder that is there."""
+        """Compute the output and write it into an existing folder."""
         raise NotImplementedError
 
     def check(self) -> None:
-        """Refuse what settings and tables alone show to be wrong, before anything is computed.
+        """Refuse errors in settings and tables before anything is computed.
 
         Raises
         ------
@@ -56,7 +55,7 @@ class Stage:
         """
 
     def make(self) -> Path:
-        """Make what is missing below, then this; nothing where it is finished.
+        """Make the missing inputs, then this stage; nothing is done if it is finished.
 
         Returns
         -------
@@ -71,13 +70,13 @@ class Stage:
         return self.artifact.folder
 
     def make_inputs(self) -> None:
-        """Make every stage that this one reads and that is not finished."""
+        """Make every unfinished stage that this one reads."""
         for stage in self.inputs.values():
             if not stage.is_finished:
                 stage.make()
 
     def missing(self) -> Iterator["Stage"]:
-        """Stages that `make` would make, in their order: nothing where this one is finished."""
+        """Stages that `make` would make, in order; none if this one is finished."""
         if not self.is_finished:
             for stage in self.inputs.values():
                 yield from stage.missing()
@@ -85,7 +84,7 @@ class Stage:
 
     @property
     def title(self) -> str:
-        """Name of the output's folder, for output that people open; blank for ``<name>/<digest>``."""
+        """Folder name of output that people open; blank for ``<name>/<digest>``."""
         return ""
 
     @property
@@ -95,7 +94,7 @@ class Stage:
 
     @cached_property
     def artifact(self) -> Artifact:
-        """Identity and place of the output."""
+        """Identity and folder of the output."""
         covered = self._covered()
         digests = {name: value.digest for name, value in covered.items() if isinstance(value, Digested)}
         settings = {name: value for name, value in covered.items() if name not in digests and name != "seed"}
@@ -111,7 +110,7 @@ class Stage:
 
     @property
     def is_finished(self) -> bool:
-        """True once the whole output is there."""
+        """Whether the output is complete."""
         return self.artifact.is_finished
 
     @property
@@ -121,7 +120,7 @@ class Stage:
         Raises
         ------
         Refused
-            If it is not there; the message names the command that makes it.
+            If the stage is not finished; the message names the command that makes it.
         """
         if not self.is_finished:
             raise Refused(
@@ -131,6 +130,6 @@ class Stage:
         return self.artifact.folder
 
     def _covered(self) -> dict[str, Any]:
-        """Fields that the digest covers; a stage that is absent (None) is none of them."""
+        """Fields that the digest covers; an absent stage (None) is left out."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("incidental")}
         return {name: value for name, value in values.items() if value is not None}

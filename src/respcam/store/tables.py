@@ -1,4 +1,4 @@
-"""Tables and JSON files of a stage: name, column types, reading and writing in one place."""
+"""Tables (CSV) and JSON files of a stage: name, column types, reading and writing."""
 
 import json
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ class Table:
     Parameters
     ----------
     name : str
-        Of the file.
+        Name of the file.
     types : mapping of str to type
-        Of columns that must not be guessed, such as identifiers that look like numbers.
+        Types of columns that must not be guessed, such as identifiers that look like numbers.
     is_text : bool
-        Whether cells such as ``NA`` are text, and blank cells stay blank; only in columns of type float a blank
-        is a missing value.
+        Whether cells such as ``NA`` are text and blank cells stay blank. A blank is a missing value only in columns
+        of type float.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Document:
     Parameters
     ----------
     name : str
-        Of the file.
+        Name of the file.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Document:
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
-    """Write a table the way manifests are kept: UTF-8, LF, comma, no index."""
+    """Write a table in the format of manifests: UTF-8, LF, comma, no index."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
     table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
