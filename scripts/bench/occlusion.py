@@ -36,7 +36,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
     network = build(recipe.model, 2).to(memory_format=torch.channels_last).eval()
     edges_hz = band_edges_hz(settings.front_end)
     n_bands = len(edges_hz)
-    groups = settings.hz_groups
+    groups = settings.hz_groups.over(settings.front_end)
     above = [number for number, low_hz in enumerate(groups.edges_hz[:-1]) if low_hz >= groups.mark_hz]
     sets = [frozenset([number]) for number in range(len(groups))] + [frozenset(above)]
     scaler = Scaler(np.zeros(n_bands, np.float32), np.ones(n_bands, np.float32))

@@ -38,7 +38,8 @@ def main() -> None:
     parser.add_argument("--plant", default="wheeze", choices=["wheeze", "crackle"], help="kind of plant")
     parser.add_argument("--seed", type=int, default=1, help="seed of sounds and weights")
     arguments, overrides = parser.parse_known_args()
-    groups = settings(arguments, 890, overrides).hz_groups
+    first = settings(arguments, 890, overrides)
+    groups = first.hz_groups.over(first.front_end)
     plants = [(low + high) / 2 for low, high in zip(groups.edges_hz[:-1], groups.edges_hz[1:], strict=True)]
     plants = sorted(plants + list(groups.edges_hz[1:-1]))
     if arguments.plants:

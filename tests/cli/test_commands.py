@@ -163,7 +163,14 @@ def test_a_stage_alone_prints_where_it_lies(tmp_path):
 
 
 def test_an_interruption_ends_with_one_line_and_the_same_command_goes_on(tmp_path):
-    command = [sys.executable, str(PROJECT / "scripts" / "run.py"), *SMALL, "training.epochs=500", "until=train"]
+    command = [
+        sys.executable,
+        str(PROJECT / "scripts" / "run.py"),
+        *SMALL,
+        "training.epochs=500",
+        "training.patience=500",
+        "until=train",
+    ]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
     )

@@ -83,7 +83,7 @@ def place(tmp_path_factory):
         sf.write(path, SOUNDS[number], 4000)
     (folder / "flat").mkdir()
     sf.write(folder / "flat/a.wav", SOUNDS[0], 4000)
-    (folder / "my_net.py").write_text(NET)
+    (folder / "net_of_mistakes.py").write_text(NET)
     (folder / "settings/task").mkdir(parents=True)
     (folder / "settings/experiment").mkdir()
     (folder / "settings/task/mine.yaml").write_text(
@@ -222,10 +222,10 @@ MISTAKES = [
     ([*FOLDER, "model=timm", "model.name=resnet1"], "model.name is 'resnet1', which timm"),
     ([*FOLDER, "model=timm", "model.name=vit_tiny_patch16_224"], "does not take patches of 64 bands and 96 frames"),
     ([*FOLDER, "model.name=nowhere:Net"], "model.name is 'nowhere:Net'; there is no module nowhere in"),
-    ([*FOLDER, "model.name=my_net:Nett"], "has no class Nett"),
-    ([*FOLDER, "model.name=my_net:NoClasses"], "NoClasses(n_classes=3) is not possible"),
-    ([*FOLDER, "model.name=my_net:Wrong"], "network Wrong returned (2, 2, 62, 94) for 2 patches; expected"),
-    ([*FOLDER, "model.name=my_net:Net"], "Net names no blocks and no layers are set (explain.layers)"),
+    ([*FOLDER, "model.name=net_of_mistakes:Nett"], "has no class Nett"),
+    ([*FOLDER, "model.name=net_of_mistakes:NoClasses"], "NoClasses(n_classes=3) is not possible"),
+    ([*FOLDER, "model.name=net_of_mistakes:Wrong"], "network Wrong returned (2, 2, 62, 94) for 2 patches; expected"),
+    ([*FOLDER, "model.name=net_of_mistakes:Net"], "Net names no blocks and no layers are set (explain.layers)"),
     ([*FOLDER, "explain.layers=[blocks.9]"], "layer 'blocks.9' is not in the model; it has"),
     ([*FOLDER, "explain.layers=[head]"], "layer 'head' "),
     (

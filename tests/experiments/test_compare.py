@@ -171,7 +171,9 @@ def test_one_name_for_two_selections_of_bands_is_refused(tmp_path):
 
 def test_two_names_for_one_selection_of_bands_are_refused(tmp_path):
     run_in(tmp_path), run_in(tmp_path, "below"), run_in(tmp_path, "under")
-    with pytest.raises(Refused, match="arms below and under are fed the same bands, so they cannot be compared; leave one out"):
+    with pytest.raises(
+        Refused, match="arms below and under are fed the same bands, so they cannot be compared; leave one out"
+    ):
         opened(tmp_path)
 
 

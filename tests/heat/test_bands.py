@@ -115,7 +115,7 @@ def test_groups_follow_the_front_end(range_hz, edges_hz):
 
 
 def test_a_range_that_no_window_resolves_has_no_groups():
-    with pytest.raises(Refused, match="f_min_hz, f_max_hz are 100, 200; expected 160 Hz between them"):
+    with pytest.raises(Refused, match="f_min_hz, f_max_hz are 100, 200; expected at least 160 Hz between them"):
         HzGroups().over(FrontEnd(f_min_hz=100, f_max_hz=200))
 
 

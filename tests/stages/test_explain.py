@@ -61,7 +61,7 @@ def test_heat_for_a_named_class_and_one_that_is_not_there(stages, tmp_path):
 
 
 def test_settings_are_refused_before_any_work():
-    with pytest.raises(Refused, match=f"explain.method is 'cam'; expected one of {', '.join(cam.METHODS)}"):
+    with pytest.raises(Refused, match=f"explain.method is 'cam'; there are {', '.join(cam.METHODS)}"):
         ExplainSettings(method="cam")
     with pytest.raises(Refused, match="explain.hop_frames is 0"):
         ExplainSettings(hop_frames=0)

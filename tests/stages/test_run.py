@@ -56,7 +56,7 @@ def test_a_pruned_run_reuses_the_features_and_is_compared(finished):
     assert row["low"] <= row["value"] <= row["high"]
     assert "One training per arm" in row["sentence"]
     text = comparison.page.read_text()
-    for name in ("all", "below_1500hz", all_bands.name, run.name, "minus that of all"):
+    for name in ("all", "below_1500hz", all_bands.name, run.name, "minus AUROC of all"):
         assert name in text
 
 
@@ -74,7 +74,7 @@ def test_a_stage_makes_what_it_needs(tmp_path):
 
 
 def test_an_unknown_stage_and_a_shard_of_what_is_not_divided_are_refused(tmp_path):
-    with pytest.raises(Refused, match="until is 'bands'; expected one of resample, features"):
+    with pytest.raises(Refused, match="until is 'bands'; there are resample, features"):
         settings_in(tmp_path, until="bands")
     with pytest.raises(Refused, match="shard.count is 2; only until=resample and until=features divide their work"):
         settings_in(tmp_path, until="train", shard=Shard(0, 2))

@@ -97,7 +97,7 @@ def test_a_shortcut_is_named_with_its_band(tmp_path):
     assert part["top"]["occlusion"] in {"1500-1670", "1670-1840"}
     assert part["top"]["heat"] in {"1500-1670", "1670-1840", "1840-2000"}  # the skirt of the hiss
     text = " ".join(part["warnings"])
-    assert "metadata alone tells the classes apart nearly as well as the model (AUROC device 1.000" in text
+    assert "metadata alone separates the classes nearly as well as the model (AUROC device 1.000" in text
     assert "shortcut: the device follows the class" in text
     assert "1500-1670, 1670-1840 Hz" in text
     assert re.search("occlusion (points|and heat point) there", text)
