@@ -79,7 +79,7 @@ def test_a_misspelt_key_and_a_wrong_type_are_refused(override, message):
 
 
 def test_a_missing_root_is_asked_for():
-    with pytest.raises(Refused, match="dataset.root is not set; name the folder that holds sprsound2022"):
+    with pytest.raises(Refused, match="dataset.root is not set; name the folder of the recordings"):
         Run.of(composed(["dataset=sprsound2022"]))
 
 

@@ -15,6 +15,7 @@ PATIENTS = [f"p{number}" for number in range(12)]
 LABELS = ("asthma", "healthy", "noise")
 FOLDER = ["run", "dataset=folder", "dataset.root=data", "task=labels"]
 CSV = ["run", "dataset=csv", "dataset.root=data", "task=labels"]
+FLAT = ["run", "dataset=csv", "dataset.root=flat", "task=labels", "dataset.manifest=good.csv"]
 KAUH = [f"{device}P{patient}_{'N' if patient % 2 else 'Asthma'}" for patient in range(10) for device in "BDE"]
 NET = """
 from torch import nn
@@ -68,6 +69,7 @@ def place(tmp_path_factory):
         "few": table[table["patient_id"].isin(PATIENTS[:3])],
         "numbers": table.assign(label=table["label"].map(dict(zip(LABELS, "012", strict=True)))),
         "empty_rows": table[:0],
+        "no_path": table.assign(path=""),
     }
     for name, variant in variants.items():
         variant.to_csv(folder / f"{name}.csv", index=False)
@@ -76,6 +78,8 @@ def place(tmp_path_factory):
     table.to_csv(folder / "with_bom.csv", index=False, encoding="utf-8-sig")
     table.assign(label="Müdigkeit").to_csv(folder / "latin1.csv", index=False, encoding="latin-1")
     (folder / "empty.csv").write_text("")
+    (folder / "twin.csv").write_text("path,patient_id,label,label\na.wav,ann,asthma,healthy\n")
+    (folder / "not_python.py").write_text("def x(:\n")
     (folder / "long_row.csv").write_text("path,patient_id,label\na.wav,ann,asthma\nb.wav,bob,asthma,extra,extra\n")
     for number, name in enumerate(KAUH):
         path = folder / "kauh" / name.partition("_")[2] / f"{name},E W,P L M,55,F.wav"
@@ -85,11 +89,16 @@ def place(tmp_path_factory):
     sf.write(folder / "flat/a.wav", SOUNDS[0], 4000)
     (folder / "net_of_mistakes.py").write_text(NET)
     (folder / "settings/task").mkdir(parents=True)
+    (folder / "shadow/task").mkdir(parents=True)
+    (folder / "shadow/task/labels.yaml").write_text("name: labels\n")
     (folder / "settings/experiment").mkdir()
     (folder / "settings/task/mine.yaml").write_text(
         "name: mine\nclasses:\n  well: [healthy]\n  ill: [asthma]\ndrop: [noise]\n"
     )
     (folder / "settings/task/typo.yaml").write_text("name: typo\nclases:\n  well: [healthy]\n")
+    (folder / "settings/task/nameless.yaml").write_text("classes: null\n")
+    (folder / "settings/task/tabs.yaml").write_text("name: tabs\nclasses:\n\ta: [b]\n")
+    (folder / "settings/experiment/bare.yaml").write_text("defaults:\n  - override /task: labels\n")
     (folder / "settings/experiment/mine.yaml").write_text(
         "# @package _global_\ndefaults:\n  - override /task: mine\ntask:\n  normal: well\nseed: 3\n"
     )
@@ -127,10 +136,19 @@ MISTAKES = [
     (["run", "seeed=3"], "seeed: no such setting; did you mean seed?"),
     (
         ["run", "training.epochs=many"],
-        "training.epochs: Value 'many' of type 'str' could not be converted to Integer",
+        "training.epochs is 'many'; expected a whole number",
     ),
     (["run", "training.epochs=0"], "training.epochs is 0; expected at least 1"),
-    (["run", "seed=a"], "seed: Value 'a' of type 'str' could not be converted to Integer"),
+    (["run", "seed=a"], "seed is 'a'; expected a whole number"),
+    (["run", "datset=folder"], "datset: no such setting; did you mean dataset?"),
+    (["run", "epochs=3"], "epochs: no such setting; did you mean training.epochs?"),
+    (["run", "--config-dir", "shadow", "task=labels"], "shadow/task/labels.yaml: respcam has a file of this name"),
+    (["run", "+foo=1"], "foo: no such setting; there are dataset, task"),
+    (["run", "+paths.stor=x"], "paths.stor: no such setting; did you mean paths.store?"),
+    (["run", "seed=-1"], "seed is -1; expected 0 to 4294967295"),
+    (["run", "seed=1", "seed=2"], "seed is set twice on the command line; expected once"),
+    (["run", "paths.store=flat/a.wav/store"], "paths.store is flat/a.wav/store: Not a directory; expected a folder"),
+    (["run", "task.classes={a:[b"], "the value cannot be read; a list is [a,b], a mapping {class:[label,label]"),
     (["run", "seed"], "seed: expected key=value, such as seed=1, or group=option"),
     (["run", "seed=0,1"], "seed=0,1 names several values; add -m for a run of each"),
     (["run", "until=trian"], "until is 'trian'; did you mean train? There are resample, features, train"),
@@ -150,7 +168,7 @@ MISTAKES = [
     ([*FOLDER, "workers=0"], "workers is 0; expected at least 1, or -1 for every core"),
     (["run", "shard.count=2"], "shard.count is 2; only until=resample and until=features divide their work"),
     # data of one's own
-    (["run", "dataset=folder", "task=labels"], "dataset.root is not set; name the folder that holds folder"),
+    (["run", "dataset=folder", "task=labels"], "dataset.root is not set; name the folder of the recordings"),
     (["run", "dataset=folder", "dataset.root=nowhere"], "dataset.root is nowhere, which is not a folder"),
     (
         ["run", "dataset=folder", "dataset.root=flat"],
@@ -171,8 +189,14 @@ MISTAKES = [
     ([*CSV, "dataset.manifest=empty.csv"], "empty.csv: is empty; expected the columns path, patient_id, label"),
     ([*CSV, "dataset.manifest=empty_rows.csv"], "empty_rows.csv: has no rows"),
     ([*CSV, "dataset.manifest=long_row.csv"], "long_row.csv: is not a table separated by commas"),
-    ([*CSV, "dataset.manifest=no_patient.csv"], "no_patient.csv: no column patient_id; there are path, label"),
-    ([*CSV, "dataset.manifest=patient.csv"], "patient.csv: no column patient_id; did you mean patient?"),
+    (
+        [*CSV, "dataset.manifest=no_patient.csv"],
+        "no_patient.csv: no column patient_id; expected path, patient_id, label, and the first",
+    ),
+    (
+        [*CSV, "dataset.manifest=patient.csv"],
+        "patient.csv: no column patient_id; expected path, patient_id, label, and the first row has",
+    ),
     ([*CSV, "dataset.manifest=outside.csv"], "row 2: path is '/etc/asthma/p0_asthma.wav'; expected a path"),
     ([*CSV, "dataset.manifest=val.csv"], "val.csv row 2: split is 'val'; expected 'validation'"),
     ([*CSV, "dataset.manifest=some_split.csv"], "some_split.csv row 6: split is ''; expected a part's name"),
@@ -187,23 +211,38 @@ MISTAKES = [
     ([*CSV, "dataset.manifest=lonely.csv"], "class rare has one patient alone (p0), who cannot be in train and test"),
     ([*CSV, "dataset.manifest=one_label.csv"], "every recording is of class asthma; expected at least 2 classes"),
     ([*CSV, "dataset.manifest=blank.csv"], "task labels: no recording has a label in the column label"),
-    ([*CSV, "dataset.manifest=few.csv"], "split: 3 patients cannot make 5 groups of patients"),
-    ([*CSV, "dataset.manifest=good.csv", "dataset.root=flat"], "24 of 24 recordings are not under flat"),
+    ([*CSV, "dataset.manifest=few.csv"], "split: 3 patients cannot make the 5 groups of split.test_fraction=0.2"),
+    ([*FLAT], "24 of 24 recordings are not under flat"),
     ([*CSV, "dataset.manifest=good.csv", "split.fold=7", "split=patient_kfold"], "split.fold is 7 of n_folds 5"),
+    ([*FOLDER, "split.fold=2"], "split.fold is 2, which split=official does not use; set split=patient_kfold"),
+    ([*CSV, "dataset.manifest=twin.csv"], "twin.csv: has the column label 2 times; expected once"),
+    ([*CSV, "dataset.manifest=no_path.csv"], "no_path.csv row 2: path is ''; expected the recording's file"),
+    ([*FLAT, "dataset.missing=skip"], "24 of 24 recordings are not"),
     ([*CSV, "dataset.manifest=good.csv", "split.from_parts=[trian]"], "split.from_parts is ['trian']"),
     # labels and classes
     (["run", "dataset=folder", "dataset.root=data"], "label asthma, healthy, noise belongs to no class; add it to"),
     ([*FOLDER, "task.drop=[nois]"], "task.drop has 'nois', which is no label; did you mean noise?"),
-    ([*FOLDER, "task.drop=noise"], "task.drop: "),
+    ([*FOLDER, "task.drop=noise"], "task.drop is 'noise'; expected a list: task.drop=[noise]"),
     ([*FOLDER, "task.normal=healthi"], "task.normal is 'healthi', which is no class; did you mean healthy?"),
     ([*FOLDER, "task.classes={a:[asthma],b:[healthi]}", "task.drop=[noise]"], "label healthy belongs to no class"),
     ([*FOLDER, "task.classes={a:[asthma,noise],b:[healthy],c:[copd]}"], "no recording is of class c"),
+    ([*FOLDER, "task.classes={a:asthma,b:[healthy]}"], "task.classes.a is 'asthma'; expected a list"),
     ([*FOLDER, "task.column=diagnos"], "the manifest has no column 'diagnos'; did you mean diagnosis?"),
     ([*FOLDER, "task.unit=event"], "is about events, and this data set has none; set dataset.events"),
+    (
+        [*FOLDER[:-1], "--config-dir", "settings", "task=nameless"],
+        "task.name is not set; expected name: VALUE in its file",
+    ),
+    ([*FOLDER[:-1], "--config-dir", "settings", "task=tabs"], "a settings file is not YAML: while scanning"),
+    (["run", "--config-dir", "settings", "experiment=bare"], "expected '# @package _global_' as the first line"),
     # bands and front end
-    ([*FOLDER, "bands.keep_hz=600"], "bands.keep_hz: "),
+    ([*FOLDER, "bands.keep_hz=600"], "bands.keep_hz is 600; expected a list: bands.keep_hz=[600]"),
     ([*FOLDER, "bands.keep_hz=[[0,600]]"], "bands.keep_hz is [[0.0, 600.0]] in bands=all, which feeds all bands"),
     ([*FOLDER, "bands=below_1500hz", "bands.keep_hz=[[0,600]]"], "bands.name is below_1500hz, but bands.keep_hz"),
+    (
+        [*FOLDER, "bands=below", "bands.keep_hz=[[200,1000]]"],
+        "bands.name is below_1000hz, but bands.keep_hz is [[200",
+    ),
     ([*FOLDER, "bands=ranges", "bands.keep_hz=[600,100]"], "bands.keep_hz has 600; expected [low, high] in Hz"),
     (
         [*FOLDER, "bands=ranges", "bands.keep_hz=[[600,100]]"],
@@ -225,14 +264,22 @@ MISTAKES = [
     ([*FOLDER, "model.name=net_of_mistakes:Nett"], "has no class Nett"),
     ([*FOLDER, "model.name=net_of_mistakes:NoClasses"], "NoClasses(n_classes=3) is not possible"),
     ([*FOLDER, "model.name=net_of_mistakes:Wrong"], "network Wrong returned (2, 2, 62, 94) for 2 patches; expected"),
-    ([*FOLDER, "model.name=net_of_mistakes:Net"], "Net names no blocks and no layers are set (explain.layers)"),
+    (
+        [*FOLDER, "model.name=net_of_mistakes:Net"],
+        "Net names no blocks; name layers whose output is a map: 'explain.layers=[LAYER]' of conv, head",
+    ),
     ([*FOLDER, "explain.layers=[blocks.9]"], "layer 'blocks.9' is not in the model; it has"),
     ([*FOLDER, "explain.layers=[head]"], "layer 'head' "),
     (
         [*FOLDER, "explain.target=wheeze"],
         "explain.target is 'wheeze'; there are true, predicted, asthma, healthy, noise",
     ),
-    ([*FOLDER, "explain.parts=[tset]"], "explain.parts is ['tset']; there are holdout, train, validation"),
+    (
+        [*FOLDER, "explain.parts=[tset]"],
+        "explain.parts is ['tset']; did you mean test? There are holdout, test, validation",
+    ),
+    ([*FOLDER, "explain.parts=[]"], "explain.parts is []; expected at least one part, such as [test]"),
+    ([*FOLDER, "model.name=not_python:Net"], "not_python.py line 1 is not Python"),
     ([*FOLDER, "explain.method=gradcam"], "explain.method is 'gradcam'; did you mean grad_cam?"),
     ([*FOLDER, "trust.methods=[gradcam]"], "trust.methods is ['gradcam']; expected some of"),
     ([*FOLDER, "training.precision=16"], "training.precision is '16'; expected auto, 32-true, bf16-mixed"),
@@ -243,6 +290,8 @@ MISTAKES = [
     (["run", "--sed=3"], "respcam run: unrecognized arguments: --sed=3; see respcam run --help"),
     (["compare", "nowhere", "--metric", "acuracy"], "invalid choice: 'acuracy'"),
     (["runs", "satte=failed"], "satte=failed: no column satte; did you mean state?"),
+    (["runs", "state=failde"], "state=failde: no such state; did you mean failed?"),
+    (["compare", "data", "--margin", "-1"], "margin is -1.0; expected above 0 and below 1"),
     (["rerun", "data"], "data: not a finished run (it has no config.yaml)"),
     (["manifest", "check", "dataset=nope"], "dataset=nope: no such option"),
     (["manifest", "check", "dataset=csv", "dataset.root=data", "dataset.manifest=tabs.csv"], "separated by tabs"),
@@ -349,3 +398,11 @@ def test_audio_outside_the_folders_of_labels_is_named(command, place):
     finally:
         (place / "data" / "stray.wav").unlink()
     assert "1 audio files are not in a folder of a label: stray.wav" in err
+
+
+def test_a_network_that_names_no_blocks_runs_to_the_end_with_layers_of_the_users_own(command):
+    status, out, err = command(
+        *FOLDER, *TRAIN[1:], "model.name=net_of_mistakes:Net", "explain.layers=[conv]", "trust.patches=8"
+    )
+    assert status == 0, err
+    assert out.strip().endswith("report.html")

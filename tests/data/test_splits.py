@@ -104,7 +104,7 @@ def test_a_patient_in_two_parts_of_which_none_is_declared_is_refused():
 
 def test_too_few_patients_are_refused():
     units = make_units(n_patients=4, test_from=3)
-    with pytest.raises(Refused, match="3 patients cannot make 7 groups"):
+    with pytest.raises(Refused, match="3 patients cannot make the 7 groups of split.validation_fraction=0.15"):
         divide(units, SplitSettings())
     with pytest.raises(Refused, match="set split=patient_holdout"):
         divide(make_units(test_from=99), SplitSettings())

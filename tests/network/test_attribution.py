@@ -146,5 +146,5 @@ def test_a_fill_or_a_network_that_does_not_fit_is_refused():
         band_drops(OneBand(), PATCHES, fill=np.zeros(96))
     with pytest.raises(Refused, match="network OneBand scores 1 class; log-odds need 2 or more"):
         band_drops(OneBand(1), PATCHES)
-    with pytest.raises(Refused, match="OneBand names no blocks and no layers are set .* it has pass_on"):
+    with pytest.raises(Refused, match="OneBand names no blocks; name layers .* of pass_on"):
         heat_of(OneBand(), PATCHES)

@@ -41,7 +41,8 @@ def test_the_blocks_of_band_cnn_go_up():
 
 def test_a_network_without_named_blocks_asks_for_layers():
     with pytest.raises(
-        ValueError, match=r"Sequential names no blocks and no layers are set .explain.layers.; it has 0"
+        ValueError,
+        match=r"Sequential names no blocks; name layers whose output is a map: 'explain.layers=.LAYER.' of 0",
     ):
         blocks_of(torch.nn.Sequential(torch.nn.Conv2d(1, 1, 1)))
 

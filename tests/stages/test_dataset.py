@@ -59,7 +59,7 @@ def test_only_content_that_was_read_is_known_to_the_labels(listed, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"root": None}, "dataset.root is not set; name the folder that holds listed"),
+        ({"root": None}, "dataset.root is not set; name the folder of the recordings"),
         ({"manifest": None}, "dataset.manifest is not set"),
     ],
 )

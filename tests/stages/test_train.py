@@ -68,7 +68,7 @@ def test_the_model_is_described_for_new_recordings(stages):
 
 
 def test_units_of_a_part_that_is_not_there_are_refused(stages):
-    with pytest.raises(Refused, match=r"explain.parts is \['holdout'\]; there are test, train, validation"):
+    with pytest.raises(Refused, match=r"explain.parts is \['holdout'\]; there are test, validation"):
         stages["train"].units(["holdout"])
 
 

@@ -10,7 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from respcam.cli.mistakes import in_one_line
+from respcam.cli.mistakes import check_config_dir, in_one_line, wrong_value
 from respcam.cli.places import CONF
 from respcam.data.patches import PatchSettings
 from respcam.data.splits import SplitSettings
@@ -105,9 +105,9 @@ def _typed(cls: type[Settings], node: DictConfig | ListConfig, name: str) -> Set
         node_name = ".".join(part for part in (name, node_of) if part)
         raise Refused(f"{node_name}.{key}: no such setting; {there_are(names, key)}") from error
     except OmegaConfBaseException as error:
-        reason = str(error).splitlines()[0]
         key = ".".join(part for part in (name, error.full_key) if part)
-        raise Refused(f"{key}: {reason}") from error
+        value = OmegaConf.select(node, error.full_key or "", throw_on_missing=False)
+        raise Refused(wrong_value(key, value, str(error).splitlines()[0])) from error
 
 
 def _as_text(content: Any) -> Any:
@@ -123,6 +123,11 @@ def _as_text(content: Any) -> Any:
 
 def settings_of(cfg: DictConfig | ListConfig) -> RunSettings:
     """Turn the whole configuration into the settings of a run."""
+    names = [*NODES, *SCALARS, "paths.store", "paths.runs", "paths.records"]
+    keys = [*map(str, cfg), *(f"paths.{name}" for name in cfg.paths)]
+    wrong = next((key for key in keys if key not in [*names, "paths"]), None)
+    if wrong is not None:
+        raise Refused(f"{wrong}: no such setting; {there_are(names, wrong)}")
     scalars = _typed(Scalars, OmegaConf.create({name: cfg[name] for name in SCALARS}), "")  # type: ignore[index]
     node: dict[str, Any] = {name: typed(cls, cfg, name) for name, cls in NODES.items() if name != "tracker"}
     of_recipe = ("task", "split", "patches", "bands", "model", "training", "bootstrap")
@@ -163,6 +168,7 @@ def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictCo
         If an override names what is not there.
     """
     path = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
+    check_config_dir(config_dir)
     with in_one_line(), initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", [*path, *overrides])
 

@@ -34,3 +34,7 @@ def usage() -> str:
     """What the command can do, a line per command."""
     lines = [f"  respcam {name:10}{title}" for name, title in COMMANDS.items()]
     return "\n".join(["respcam: which frequencies does a respiratory-sound classifier listen to?", "", *lines])
+
+
+if __name__ == "__main__":
+    main()

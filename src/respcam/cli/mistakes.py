@@ -4,13 +4,16 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
+from respcam.cli.places import CONF
 from respcam.errors import Refused, there_are
 
 SCHEMA = "schema/nodes.yaml"  # in Hydra's store: every key at its default, see composition.py
@@ -23,6 +26,8 @@ def in_one_line() -> Iterator[None]:
         yield
     except (HydraException, OmegaConfBaseException) as error:
         raise Refused(sentence_of(error)) from error
+    except YAMLError as error:
+        raise Refused(f"a settings file is not YAML: {' '.join(str(error).split())}") from error
 
 
 def sentence_of(error: Exception) -> str:
@@ -32,6 +37,8 @@ def sentence_of(error: Exception) -> str:
         return _unparsed(error.override)
     if isinstance(error, MissingConfigException) and error.options is not None:
         return _no_option(error, list(error.options))
+    if "@experiment." in text:
+        return f"{text.split(':')[0]}: expected '# @package _global_' as the first line of an experiment's file"
     if match := re.match(r"Could not override '([^']+)'\.", text):
         return _no_setting(match[1])
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '([^']+)'", text):
@@ -45,7 +52,10 @@ def _unparsed(override: str) -> str:
     key, equals, value = override.partition("=")
     if not equals:
         return f"{override}: expected key=value, such as seed=1, or group=option, such as task=labels"
-    quoted = value.strip("'\"").replace('"', '\\"')
+    if set(value) & set("[{") and not set(value) & set("(\\^"):
+        return f"{override}: the value cannot be read; a list is [a,b], a mapping {{class:[label,label],...}}"
+    key = key.strip()
+    quoted = value.strip().strip("'\"").replace('"', '\\"')
     return f"{override}: the value has special characters; quote it twice, for the shell and for Hydra: " + (
         f"'{key}=\"{quoted}\"'"
     )
@@ -53,12 +63,16 @@ def _unparsed(override: str) -> str:
 
 def _no_option(error: MissingConfigException, options: list[str]) -> str:
     group, _, option = (error.missing_cfg_file or "").rpartition("/")
+    if group.startswith("experiment/"):
+        group = group.removeprefix("experiment/")
+        return f"experiment: expected 'override /{group}: {option}' in its defaults, under '# @package _global_'"
     return f"{group}={option}: no such option; {there_are(sorted(options), option)}"
 
 
 def _no_setting(key: str) -> str:
-    names = list(_leaves(OmegaConf.to_container(ConfigStore.instance().load(SCHEMA).node), ""))
-    close = get_close_matches(key, names, n=1)
+    schema = OmegaConf.to_container(ConfigStore.instance().load(SCHEMA).node)
+    names = [*map(str, cast(dict, schema)), *_leaves(schema, "")]
+    close = [name for name in names if name.endswith(f".{key}")] or get_close_matches(key, names, n=1)
     node = key.rpartition(".")[0]
     inside = [name.removeprefix(f"{node}.") for name in names if name.startswith(f"{node}.")]
     hint = f"; did you mean {close[0]}?" if close else f"; {node} has {', '.join(inside)}" if inside else ""
@@ -71,3 +85,31 @@ def _leaves(content: Any, name: str) -> Iterator[str]:
         return
     for key, value in content.items():
         yield from _leaves(value, f"{name}.{key}" if name else str(key))
+
+
+def wrong_value(key: str, value: object, reason: str) -> str:
+    """Say what a setting is and what is expected, from the reason that OmegaConf gives."""
+    kinds = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
+    if match := re.search(r"could not be converted to (\w+)", reason):
+        return f"{key} is {value!r}; expected {kinds.get(match[1], match[1])}"
+    if "is not a ListConfig" in reason or "type hint 'typing.List" in reason:
+        return f"{key} is {value!r}; expected a list: {key}=[{value}]"
+    if match := re.search(r"missing mandatory value: (\w+)", reason):
+        return f"{key} is not set; expected {match[1]}: VALUE in its file, or {key}=VALUE"
+    return f"{key}: {reason}"
+
+
+def check_config_dir(config_dir: Path | None) -> None:
+    """Refuse a user's file that has the name of one that ships with respcam, which would be taken instead.
+
+    Raises
+    ------
+    Refused
+    """
+    if config_dir is None or not config_dir.is_dir():
+        return
+    for path in sorted(config_dir.rglob("*.yaml")):
+        if (CONF / path.relative_to(config_dir)).is_file():
+            raise Refused(f"{path}: respcam has a file of this name, which would be taken; give it another name")
+    if wrong := sorted(config_dir.rglob("*.yml")):
+        raise Refused(f"{wrong[0]}: would not be read; expected the suffix .yaml")

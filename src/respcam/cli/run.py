@@ -11,7 +11,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from respcam.cli.mistakes import in_one_line
+from respcam.cli.mistakes import check_config_dir, in_one_line
 from respcam.cli.places import CONF
 from respcam.cli.refusals import fails_alone, is_sweep, reports_refusals
 from respcam.errors import Refused
@@ -52,13 +52,24 @@ def _check_sweep() -> None:
         )
 
 
+def _config_dir() -> Path | None:
+    """The folder after ``--config-dir``, in both ways to write it."""
+    words = [part for word in sys.argv[1:] for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    flags = [place for place, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")]
+    return Path(words[flags[-1] + 1]) if flags else None
+
+
 @reports_refusals
 def main() -> None:
     """Read the command line."""
     if not {"-h", "--help", "--hydra-help"} & set(sys.argv):
         import respcam.cli.composition  # noqa: F401  has every key that can be set
+    keys = [word.partition("=")[0] for word in sys.argv[1:] if word[0] != "-" and "=" in word]
+    if repeated := [key for key in keys if keys.count(key) > 1]:
+        raise Refused(f"{repeated[0]} is set twice on the command line; expected once")
     # Hydra takes all overrides in one row
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word[0] != "-" and "=" in word)
+    check_config_dir(_config_dir())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     with in_one_line():
         job()

@@ -32,6 +32,8 @@ def _chosen(table: pd.DataFrame, arguments: argparse.Namespace) -> pd.DataFrame:
         name, _, value = condition.partition("=")
         if name not in table:
             raise Refused(f"{condition}: no column {name}; {there_are(table, name)}")
+        if name == "state" and value not in records.STATES:
+            raise Refused(f"{condition}: no such state; {there_are(records.STATES, value)}")
         table = table[table[name].astype(str).str.removesuffix(".0") == value]
     if arguments.sort:
         if arguments.sort not in table:

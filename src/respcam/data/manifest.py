@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
-from respcam.errors import Refused, there_are
+from respcam.errors import Refused
 
 RECORDING_COLUMNS = (
     "recording_id",
@@ -26,6 +26,7 @@ EVENT_COLUMNS = ("recording_id", "start_s", "end_s", "label")
 #: column -> (pattern that a value must match, what is expected in words). Blank means that the value is unknown.
 COLUMN_RULES: Mapping[str, tuple[str, str]] = {
     "recording_id": (r"[\w.&+-][\w .&+-]*", "letters, digits, '_', '.', '-', '+', '&' or inner spaces"),
+    "path": (r"\S(.*\S)?", "the recording's file, relative to dataset.root"),
     "sha256": (r"([0-9a-f]{64})?", "64 lower-case hex digits, or blank where it is not known"),
     "sample_rate_hz": (r"([1-9]\d*)?", "a whole number of Hz such as 44100, or blank"),
     "n_samples": (r"(\d+)?", "a whole number of samples, or blank"),
@@ -80,6 +81,8 @@ def read_recordings(path: Path, labels: Collection[str] | None = None, root: Pat
     """
     table = _read(path, REQUIRED_COLUMNS)
     check_columns(table, REQUIRED_COLUMNS, path.name)
+    _check_values(table[["path"]], path.name)
+    _check_unique(table, path.name, "path")
     table = _completed(table, path.name, root)
     check_recordings(table, path.name, labels)
     return table.sort_values("recording_id").reset_index(drop=True)
@@ -146,7 +149,9 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
     if not path.is_file():
         raise Refused(f"{path}: no such manifest; name a CSV file or build one with respcam manifest make")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        options = {"dtype": str, "keep_default_na": False, "encoding": "utf-8-sig", "skipinitialspace": True}
+        header = pd.read_csv(path, header=None, nrows=1, **options).iloc[0].tolist()
+        table = pd.read_csv(path, **options).fillna("")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise Refused(
@@ -156,10 +161,11 @@ def _read(path: Path, columns: tuple[str, ...]) -> pd.DataFrame:
         raise Refused(f"{path.name}: is empty; expected the columns {', '.join(columns)}") from error
     except pd.errors.ParserError as error:
         raise Refused(f"{path.name}: is not a table separated by commas: {' '.join(str(error).split())}") from error
-    if len(table.columns) == 1:
-        header = str(table.columns[0])
+    if repeated := [name for name in header if header.count(name) > 1]:
+        raise Refused(f"{path.name}: has the column {repeated[0]} {header.count(repeated[0])} times; expected once")
+    if len(header) == 1:
         for delimiter, name in DELIMITERS.items():
-            if delimiter in header:
+            if delimiter in header[0]:
                 raise Refused(f"{path.name}: its columns are separated by {name}; expected commas")
     return table
 
@@ -195,10 +201,8 @@ def check_recordings(table: pd.DataFrame, source: str, labels: Collection[str] |
     _check_values(table, source)
     _check_parts(table, source)
     _check_labels(table, source, labels, blank_allowed=True)
-    for column in ("recording_id", "path"):
-        repeated = table[column].duplicated()
-        if repeated.any():
-            _fail(table, source, column, repeated, "each value once")
+    _check_unique(table, source, "recording_id")
+    _check_unique(table, source, "path")
     outside = ~table["path"].map(_stays_inside)
     if outside.any():
         _fail(table, source, "path", outside, "a path with '/' that lies under dataset.root")
@@ -256,10 +260,18 @@ def check_columns(table: pd.DataFrame, columns: tuple[str, ...], source: str) ->
     """Refuse a table without rows, or that lacks a column, with the column that comes nearest."""
     missing = [name for name in columns if name not in table.columns]
     if missing:
-        there = there_are(map(str, table.columns), missing[0])
-        raise Refused(f"{source}: no column {', '.join(missing)}; {there}")
+        raise Refused(
+            f"{source}: no column {', '.join(missing)}; expected {', '.join(columns)}, and the first row has "
+            f"{', '.join(map(str, table.columns))}"
+        )
     if table.empty:
         raise Refused(f"{source}: has no rows")
+
+
+def _check_unique(table: pd.DataFrame, source: str, column: str) -> None:
+    repeated = table[column].duplicated()
+    if repeated.any():
+        _fail(table, source, column, repeated, "each value once")
 
 
 def _check_parts(table: pd.DataFrame, source: str) -> None:

@@ -69,6 +69,10 @@ def cautions(recordings: pd.DataFrame, is_by_pattern: bool = False) -> list[str]
             f"every recording is its own patient ({n_patients}): if a patient has several, they would be in train "
             f"and test{remedy}"
         )
+    spellings = recordings["patient_id"].drop_duplicates()
+    alike = spellings[spellings.str.casefold().duplicated(keep=False)]
+    if len(alike):
+        sentences.append(f"patients differ in case alone: {named(sorted(alike))}; they count as different patients")
     if n_patients < FEW_PATIENTS:
         patients = named(sorted(set(recordings["patient_id"])), limit=FEW_PATIENTS)
         sentences.append(f"only {n_patients} patients ({patients}): a test on so few says little{remedy}")

@@ -66,6 +66,8 @@ class SplitSettings:
             raise Refused(
                 f"split.fold is {self.fold} of n_folds {self.n_folds}; expected 0 <= fold < n_folds, n_folds >= 2"
             )
+        if self.fold != 0 and self.name != "patient_kfold":
+            raise Refused(f"split.fold is {self.fold}, which split={self.name} does not use; set split=patient_kfold")
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,8 @@ def divide(
     if VALIDATION not in set(part):
         train = units[part == TRAIN]
         n_folds = round(1 / settings.validation_fraction)
-        part[_fold(train, n_folds, 0, settings.seed + 1)] = VALIDATION
+        source = f"split.validation_fraction={settings.validation_fraction:g}"
+        part[_fold(train, n_folds, 0, settings.seed + 1, source)] = VALIDATION
     _check_disjoint(units, part, notes)
     return division
 
@@ -215,9 +218,11 @@ def _regrouped(units: pd.DataFrame, settings: SplitSettings) -> pd.Series:
         raise Refused(f"split.from_parts is {settings.from_parts}; the manifest has the parts {parts}")
     part = pd.Series(np.where(is_used, TRAIN, UNUSED), index=units.index)
     n_folds, fold, test_part = settings.n_folds, settings.fold, f"fold{settings.fold}"
+    source = f"split.n_folds={n_folds}"
     if settings.name == "patient_holdout":
         n_folds, fold, test_part = round(1 / settings.test_fraction), 0, "holdout"
-    part[_fold(units[is_used], n_folds, fold, settings.seed)] = test_part
+        source = f"split.test_fraction={settings.test_fraction:g}"
+    part[_fold(units[is_used], n_folds, fold, settings.seed, source)] = test_part
     return part
 
 
@@ -237,19 +242,19 @@ def _drop_copies(units: pd.DataFrame, part: pd.Series, sha256: pd.Series | None,
             raise Refused(f"split: every recording of train is the same file as one that is tested: {named(copies)}")
 
 
-def _fold(units: pd.DataFrame, n_folds: int, fold: int, seed: int) -> pd.Index:
+def _fold(units: pd.DataFrame, n_folds: int, fold: int, seed: int, source: str) -> pd.Index:
     """Index of the units in a fold: all units of a patient together, classes in about equal shares."""
     n_patients = units["patient_id"].nunique()
     if n_patients < n_folds:
         raise Refused(
-            f"split: {n_patients} patients cannot make {n_folds} groups of patients; "
-            "use fewer folds, a larger fraction, or more recordings"
+            f"split: {n_patients} patients cannot make the {n_folds} groups of {source}; "
+            "use fewer folds, a larger fraction, or more patients"
         )
     largest = units["target"].value_counts().max()
     if largest < n_folds:
         raise Refused(
-            f"split: {n_folds} groups of patients need a class of as many, and the largest has {largest}; "
-            "use fewer folds, a larger split.validation_fraction or split.test_fraction, or more recordings"
+            f"split: the largest class has {largest} recordings, too few for the {n_folds} groups of {source}; "
+            "use fewer folds, a larger fraction, or more recordings"
         )
     from sklearn.model_selection import StratifiedGroupKFold  # takes seconds to import
 

@@ -106,7 +106,8 @@ def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) 
     unknown = sorted(set(units["label"]) - set(index_of))
     if unknown:
         raise Refused(
-            f"task {task.name}: label {named(unknown)} belongs to no class; add it to task.classes or task.drop"
+            f"task {task.name}: label {named(unknown)} belongs to no class; add it to task.classes or task.drop, "
+            "or make every label a class (task=labels)"
         )
     columns = ["unit_id", "recording_id", "patient_id", "split", "start_s", "end_s", "label"]
     table = units[columns].reset_index(drop=True)

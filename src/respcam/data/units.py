@@ -174,6 +174,9 @@ def _check_train(units: pd.DataFrame, division: Division, class_names: list[str]
 def _left_out(task: Task, units: pd.DataFrame, has_patch: np.ndarray, recordings: pd.DataFrame) -> list[str]:
     """Say which recordings and units are not used."""
     remarks = []
+    n_unlabelled = int((recordings[task.column] == "").sum()) if task.unit == "recording" else 0
+    if n_unlabelled:
+        remarks.append(f"{n_unlabelled} recordings have no label in the column {task.column} and are left out")
     if task.unit == "event":
         n_bare = (~recordings["recording_id"].isin(units["recording_id"])).sum()
         if n_bare:

@@ -251,7 +251,9 @@ def _check_arms(experiment: str, runs: Sequence[FinishedRun], base: str) -> None
     for (arm, (_, bands)), (other, (_, of_other)) in combinations(by_name.items(), 2):
         if bands == of_other:
             raise Refused(f"arms {arm} and {other} are fed the same bands, so they cannot be compared; leave one out")
-    if base not in by_name:
+    if len(by_name) == 1:
+        log.warning("compare: every run of %s is of the arm %s: there is nothing to compare", experiment, *by_name)
+    elif base not in by_name:
         log.warning("compare: %s has no run of the base arm %s; its arms are listed alone", experiment, base)
 
 

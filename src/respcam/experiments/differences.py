@@ -33,9 +33,9 @@ class Design:
     def __post_init__(self) -> None:
         for name in ("margin", "alpha", "power"):
             if not 0 < getattr(self, name) < 1:
-                raise Refused(f"design.{name} is {getattr(self, name)}; expected above 0 and below 1")
+                raise Refused(f"{name} is {getattr(self, name)}; expected above 0 and below 1")
         if self.n_permutations < 100:
-            raise Refused(f"design.n_permutations is {self.n_permutations}; expected at least 100")
+            raise Refused(f"n_permutations is {self.n_permutations}; expected at least 100")
 
 
 @dataclass(frozen=True)

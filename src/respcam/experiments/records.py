@@ -15,7 +15,7 @@ import pandas as pd
 from respcam.experiments.finished import DESCRIPTION, FinishedRun
 from respcam.store.artifact import digest_of, write_atomically
 
-RUNNING, FINISHED, FAILED, INTERRUPTED = "running", "finished", "failed", "interrupted"
+STATES = RUNNING, FINISHED, FAILED, INTERRUPTED = ("running", "finished", "failed", "interrupted")
 
 
 @dataclass(frozen=True)

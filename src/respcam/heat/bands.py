@@ -102,6 +102,11 @@ class BandSelection:
                 f"bands.{name} is {value} in bands=all, which feeds all bands; use bands=ranges or bands=below, or "
                 "give the arm a name: bands.name=NAME"
             )
+        is_below = self.keep_hz is None or [low for low, _ in self.keep_hz] == [0]
+        if re.match(r"below_\d+hz", self.name) and not is_below:
+            raise Refused(
+                f"bands.name is {self.name}, but bands.keep_hz is {self.keep_hz}; expected [[0, HZ]], or bands=ranges"
+            )
         edges_hz = set(np.ravel([*(self.keep_hz or []), *([self.spread_hz] if self.spread_hz else [])]).tolist())
         wrong = [hz for hz in re.findall(r"(\d+)hz", self.name) if float(hz) not in edges_hz]
         if wrong:

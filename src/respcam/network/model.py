@@ -4,6 +4,7 @@ import importlib
 import inspect
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -121,6 +122,9 @@ def _class(name: str) -> Any:
         raise Refused(
             f"model.name is {name!r}; there is no module {error.name} in {folder} or among the installed packages"
         ) from None
+    except SyntaxError as error:
+        place = f"{error.filename} line {error.lineno}"
+        raise Refused(f"model.name is {name!r}; {place} is not Python: {error.msg}") from None
     finally:
         sys.path.remove(folder)
     make = getattr(module, class_name, None)
@@ -196,13 +200,15 @@ def check_network(network: nn.Module, patches: torch.Tensor, n_classes: int) -> 
     checked_scores(scores, len(patches), network, n_classes)
 
 
-def blocks_of(network: nn.Module) -> list[str]:
+def blocks_of(network: nn.Module, otherwise: Sequence[str] = ()) -> list[str]:
     """Name the blocks of a network, from the input up: the default layers of heat.
 
     Parameters
     ----------
     network : nn.Module
         Network from `build`.
+    otherwise : sequence of str
+        Layers that stand for its blocks where it names none.
 
     Returns
     -------
@@ -218,10 +224,11 @@ def blocks_of(network: nn.Module) -> list[str]:
         names = network.block_names()
     else:
         names = [block["module"] for block in getattr(network, "feature_info", None) or []]
-    names = [name for name in dict.fromkeys(names) if name in dict(network.named_modules())]
+    names = [name for name in dict.fromkeys(names) if name in dict(network.named_modules())] or list(otherwise)
     if not names:
         children = ", ".join(child for child, _ in network.named_children())
         raise Refused(
-            f"{type(network).__name__} names no blocks and no layers are set (explain.layers); it has {children}, ..."
+            f"{type(network).__name__} names no blocks; name layers whose output is a map: 'explain.layers=[LAYER]' "
+            f"of {children}, ..."
         )
     return names

@@ -43,6 +43,8 @@ class TrainedModel:
         Pooling of patch scores into the score of a recording: mean, max or logsumexp.
     batch_patches : int
         Number of patches that the network is fed at a time.
+    layers : tuple of str
+        Layers that stand for its blocks where the network names none.
     """
 
     network: nn.Module
@@ -52,11 +54,12 @@ class TrainedModel:
     normal: str | None = None
     pooling: str = "logsumexp"
     batch_patches: int = 64
+    layers: tuple[str, ...] = ()
 
     @property
     def blocks(self) -> list[str]:
         """Names of the network's blocks, from the input up."""
-        return blocks_of(self.network)
+        return blocks_of(self.network, self.layers)
 
     @property
     def judged_classes(self) -> list[int]:

@@ -218,7 +218,7 @@ def open_dataset(
     tables = tables or read_tables(settings, store)
     files = look_at_files(tables, store, workers)
     absent = files.table.loc[files.table["content"] == Reason.MISSING.value, "recording_id"].tolist()
-    if absent and settings.missing == "error":
+    if len(absent) == len(tables.recordings) or (absent and settings.missing == "error"):
         raise Refused(
             f"{tables.source}: {len(absent)} of {len(tables.recordings)} recordings are not under {tables.root}: "
             f"{rules.named(absent)}; get them, or set dataset.missing=skip "
@@ -288,7 +288,7 @@ def look_at_files(tables: CheckedTables, store: Path, workers: int) -> AudioFile
 
 def _user_tables(settings: DatasetSettings) -> CheckedTables:
     if settings.root is None:
-        raise Refused(f"dataset.root is not set; name the folder that holds {settings.name}: dataset.root=DIR")
+        raise Refused("dataset.root is not set; name the folder of the recordings: dataset.root=DIR")
     if not settings.root.is_dir():
         raise Refused(f"dataset.root is {settings.root}, which is not a folder")
     if settings.layout == "folder":

@@ -64,6 +64,10 @@ class ExplainSettings:
             raise Refused(f"explain.method is {self.method!r}; {there_are(cam.METHODS, self.method)}")
         if self.batch_patches < 1:
             raise Refused(f"explain.batch_patches is {self.batch_patches}; expected at least 1")
+        if self.target == "True":  # what YAML makes of true
+            object.__setattr__(self, "target", "true")
+        if not self.parts:
+            raise Refused("explain.parts is []; expected at least one part, such as [test]")
         if "train" in self.parts:
             raise Refused(f"explain.parts is {self.parts}; expected parts with metrics: validation or test parts")
         if self.hop_frames is not None and self.hop_frames < 1:
@@ -72,6 +76,10 @@ class ExplainSettings:
     def patches_of(self, patches: PatchSettings) -> PatchSettings:
         """Where patches are cut for heat."""
         return replace(patches, hop_frames=self.hop_frames or patches.length_frames)
+
+    def prepared(self, model: TrainedModel) -> TrainedModel:
+        """The model as it is explained: patches at a time, and layers for a network that names no blocks."""
+        return replace(model, batch_patches=self.batch_patches, layers=tuple(self.layers or ()))
 
     def choice(self, blocks: list[str]) -> Choice:
         """Method and layers of the heat, for a network with these blocks."""
@@ -116,7 +124,7 @@ class Explain(Stage):
         ``heat-map.npy`` is float32 [shape=(patch, row, column)] at the resolution of the finest layer;
         ``heat-band.npy`` float32 [shape=(patch, band)], resized to the input and added up over time.
         """
-        model = replace(self.train.model(), batch_patches=self.explain.batch_patches)
+        model = self.explain.prepared(self.train.model())
         choice = self.explain.choice(model.blocks)
         units = self.train.units(self.explain.parts)
         data = self.train.data_of(units)

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import soundfile as sf
 
+from respcam.data import run_folder
 from respcam.data.manifest import named
 from respcam.errors import Refused
 from respcam.sound import frames
@@ -93,7 +94,8 @@ class Features(Divided):
         """
         recordings = self.resample.recordings()
         if recordings.empty:
-            raise Refused("features: no usable recording; the rejected ones are listed by the resample stage")
+            listed = self.resample.folder / run_folder.REJECTED.name
+            raise Refused(f"features: no recording is usable; {listed} says why")
         rate_hz = sf.info(self.resample.path_of(recordings["recording_id"].iloc[0])).samplerate
         if rate_hz != self.front_end.sample_rate_hz:
             raise Refused(

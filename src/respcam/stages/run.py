@@ -21,6 +21,7 @@ from respcam.stages.report import Report, RunDescription
 from respcam.stages.resample import Resample
 from respcam.stages.train import BandChoice, Recipe, Train
 from respcam.stages.trust import Trust
+from respcam.store.artifact import check_writable
 from respcam.store.shard import WHOLE, Shard
 from respcam.store.stage import Stage
 
@@ -75,6 +76,8 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.until not in STAGES:
             raise Refused(f"until is {self.until!r}; {there_are(STAGES, self.until)}")
+        if not 0 <= self.seed < 2**32:
+            raise Refused(f"seed is {self.seed}; expected 0 to {2**32 - 1}")
         out_hz, in_hz = self.audio.sample_rate_hz, self.front_end.sample_rate_hz
         if out_hz != in_hz:
             raise Refused(
@@ -103,6 +106,8 @@ class Run:
         Refused
             If the data set's tables break a rule or recordings are missing.
         """
+        for name, folder in (("store", settings.store), ("runs", settings.runs)):
+            check_writable(folder, f"paths.{name}")
         tables = read_tables(settings.dataset, settings.store)
         settings = _settled(settings, tables)
         if settings.until not in DIVIDED and not tables.are_files_known(settings.store):

@@ -333,7 +333,9 @@ def parts_named(wanted: Sequence[str], parts: Collection[str]) -> set[str]:
         names = names - {"test"} | set(tested)
     absent = sorted(names - set(parts))
     if absent:
-        raise Refused(f"explain.parts is {list(wanted)}; {there_are(sorted(set(parts) - {UNUSED}), absent[0])}")
+        raise Refused(
+            f"explain.parts is {list(wanted)}; {there_are(sorted({*parts, 'test'} - {UNUSED, TRAIN}), absent[0])}"
+        )
     return names
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -94,7 +94,7 @@ class Trust(Stage):
     def _examination(self) -> Examination:
         train, settings = self.explain.train, self.explain.explain
         bands = train.grouped_bands(self.hz_groups)
-        model = replace(train.model(train.recipe.training.precision), batch_patches=settings.batch_patches)
+        model = settings.prepared(train.model(train.recipe.training.precision))
         floor = train.features.front_end.floor
         return Examination(model, bands, settings.choice(model.blocks), self.trust, self.bootstrap, floor)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import platform
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+
+from respcam.errors import Refused
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,21 @@ def file_sha256(path: Path) -> str:
     """SHA-256 (64 hex digits) of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_writable(folder: Path, setting: str) -> None:
+    """Refuse a folder that cannot be made or written to; ``setting`` is what names it.
+
+    Raises
+    ------
+    Refused
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise Refused(f"{setting} is {folder}: {error.strerror}; expected a folder that can be written to") from error
 
 
 def write_atomically(path: Path, text: str) -> None:
