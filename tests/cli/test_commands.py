@@ -69,7 +69,7 @@ def test_the_default_is_the_front_end_of_the_field():
         ("+front_end.n_ffft=512", "front_end.n_ffft: no such setting; did you mean n_fft?"),
         (
             "training.epochs=many",
-            "training.epochs: Value 'many' of type 'str' could not be converted to Integer",
+            "training.epochs is 'many'; expected a whole number",
         ),
     ],
 )
@@ -166,7 +166,7 @@ def test_an_interruption_ends_with_one_line_and_the_same_command_goes_on(tmp_pat
     command = [
         sys.executable,
         str(PROJECT / "scripts" / "run.py"),
-        *SMALL,
+        *(word for word in SMALL if word != "training.epochs=1"),
         "training.epochs=500",
         "training.patience=500",
         "until=train",
@@ -227,10 +227,10 @@ def test_mlflows_own_client_lists_a_sweep(tmp_path):
 
 
 def test_a_sweep_goes_on_after_a_failure_and_resumes(tmp_path):
-    sweep = ["-m", *SMALL, "bands=below", "bands.keep_hz=[[0,9000]],[[9000,9500]],[[0,1500]]"]
+    sweep = ["-m", *SMALL, "bands=below", "bands.keep_hz=[[0,9000]],[[0,50]],[[0,1500]]"]
     first = run("run.py", *sweep, cwd=tmp_path)
     assert first.returncode == 1
-    assert "bands.keep_hz [[9000.0, 9500.0]] keeps no band" in first.stderr
+    assert "bands.keep_hz [[0.0, 50.0]] keeps no band" in first.stderr
     listed = run("runs.py", "--csv", "runs.csv", cwd=tmp_path)
     assert "2 finished, 1 failed" in listed.stderr
     models = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/store/train/*/model.safetensors")}
@@ -241,7 +241,7 @@ def test_a_sweep_goes_on_after_a_failure_and_resumes(tmp_path):
     assert models == {path: path.stat().st_mtime_ns for path in models}
     failed = run("runs.py", "state=failed", cwd=tmp_path)
     assert "keeps no band" in failed.stdout
-    assert "[[9000,9500]]" in failed.stdout
+    assert "[[0,50]]" in failed.stdout
     runs = sorted(str(path) for path in (tmp_path / "outputs/runs").glob("[!.]*"))
     compared = run("compare.py", "--base", "below_9000hz", *runs, cwd=tmp_path)
     assert compared.returncode == 0, compared.stderr

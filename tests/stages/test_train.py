@@ -89,6 +89,8 @@ def test_identity_covers_what_changes_results_and_nothing_else(stages):
 
 def test_seed_and_fold_do_not_change_the_experiment(stages):
     train = stages["train"]
+    folds = replace(train.recipe, split=replace(train.recipe.split, name="patient_kfold"))
+    train = replace(train, recipe=folds)
     other_fold = replace(train.recipe, split=replace(train.recipe.split, fold=1))
     assert replace(train, seed=3, recipe=other_fold).experiment == train.experiment
     assert train.on_permuted_labels().experiment != train.experiment
