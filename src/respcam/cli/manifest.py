@@ -34,7 +34,7 @@ def check(arguments: argparse.Namespace) -> None:
     from respcam.cli.composition import composed, typed  # imports torch, which takes seconds: not for --help
     from respcam.stages import dataset
 
-    cfg = composed(arguments.overrides)
+    cfg = composed(arguments.overrides, arguments.config_dir)
     settings = typed(dataset.DatasetSettings, cfg, "dataset")
     problems = dataset.validate(settings, Path(cfg.paths.store), cfg.workers)
     print("\n".join(problems) or "every recording of the manifest is there and unaltered")
@@ -57,6 +57,7 @@ def main() -> None:
     making.set_defaults(form=make)
     checking = forms.add_parser("check", help="a folder against its manifest")
     checking.add_argument("overrides", nargs="+", help="dataset=NAME dataset.root=DIR, as for run.py")
+    checking.add_argument("--config-dir", type=Path, help="folder of your own settings, as for respcam run")
     checking.set_defaults(form=check)
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     arguments = parser.parse_args()

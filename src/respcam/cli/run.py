@@ -64,11 +64,11 @@ def main() -> None:
     """Read the command line."""
     if not {"-h", "--help", "--hydra-help"} & set(sys.argv):
         import respcam.cli.composition  # noqa: F401  has every key that can be set
-    keys = [word.partition("=")[0] for word in sys.argv[1:] if word[0] != "-" and "=" in word]
+    keys = [word.partition("=")[0] for word in sys.argv[1:] if word[:1] != "-" and "=" in word]
     if repeated := [key for key in keys if keys.count(key) > 1]:
         raise Refused(f"{repeated[0]} is set twice on the command line; expected once")
     # Hydra takes all overrides in one row
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word[0] != "-" and "=" in word)
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word[:1] != "-" and "=" in word)
     check_config_dir(_config_dir())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     with in_one_line():
