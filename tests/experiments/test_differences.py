@@ -134,5 +134,5 @@ def test_what_follows_is_said_in_words(found, p, verdict, words):
 
 @pytest.mark.parametrize("change", [{"margin": 0}, {"alpha": 1.5}, {"n_permutations": 10}])
 def test_settings_are_checked(change):
-    with pytest.raises(ValueError, match=f"design.{next(iter(change))} is"):
+    with pytest.raises(ValueError, match=f"{next(iter(change))} is"):
         Design(**change)
