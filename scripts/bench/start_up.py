@@ -1,4 +1,4 @@
-"""Start-up time of a command without work: --help, and a run with all stages finished.
+"""Start-up time of a command without work (--help, a run with all stages finished) and of the library.
 
 python scripts/bench/start_up.py [dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious]
 
@@ -23,6 +23,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
     commands = {
         "--help": (_command("--help"), "-", "<= 1.5"),
         "a finished run": (_command(*overrides), overrides[0], "<= 5"),
+        "import respcam": (_python("-c", "import respcam"), "-", "<= 0.3"),
         "import torch, for comparison": (_python("-c", "import torch"), "-", ""),
     }
     seconds = measure.alternate({name: work for name, (work, _, _) in commands.items()}, arguments.rounds)

@@ -31,6 +31,10 @@ class Wrong(Net):
     def forward(self, patches):
         return self.conv(patches)
 
+class NotFinite(Net):
+    def forward(self, patches):
+        return super().forward(patches) * float("nan")
+
 class NoClasses(nn.Module):
     pass
 """
@@ -70,6 +74,7 @@ def place(tmp_path_factory):
         "numbers": table.assign(label=table["label"].map(dict(zip(LABELS, "012", strict=True)))),
         "empty_rows": table[:0],
         "no_path": table.assign(path=""),
+        "altered": table.assign(sha256="0" * 64),
     }
     for name, variant in variants.items():
         variant.to_csv(folder / f"{name}.csv", index=False)
@@ -96,6 +101,10 @@ def place(tmp_path_factory):
         "name: mine\nclasses:\n  well: [healthy]\n  ill: [asthma]\ndrop: [noise]\n"
     )
     (folder / "settings/task/typo.yaml").write_text("name: typo\nclases:\n  well: [healthy]\n")
+    (folder / "settings/experiment/rates.yaml").write_text(
+        "# @package _global_\ndefaults:\n  - override /task: labels\n"
+        "hydra:\n  sweeper:\n    params:\n      audio.quality: QQ,HQ\n"
+    )
     (folder / "settings/task/nameless.yaml").write_text("classes: null\n")
     (folder / "settings/task/tabs.yaml").write_text("name: tabs\nclasses:\n\ta: [b]\n")
     (folder / "settings/experiment/bare.yaml").write_text("defaults:\n  - override /task: labels\n")
@@ -311,7 +320,6 @@ def test_a_mistake_ends_in_one_line_before_audio_is_touched(command, tmp_path, a
     assert lines[-1].startswith("error: ")
     assert [line for line in lines[:-1] if "[INFO]" not in line and "[WARNING]" not in line] == []
     assert not list(tmp_path.glob("outputs/store/[!s]*/*/provenance.json"))  # but for the synthetic sounds
-    assert len(MISTAKES) >= 60
 
 
 FEATURES = ["until=features", "workers=1"]
@@ -319,9 +327,14 @@ TRAIN = ["until=train", "training=quick", "training.epochs=1", "split.validation
 
 
 def test_an_experiment_of_several_runs_needs_its_m(command):
-    status, out, err = command("run", "--cfg", "job", "experiment=published")
+    sweep = [*FOLDER[:-1], *FEATURES, "--config-dir", "settings", "experiment=rates"]
+    status, _, err = command(*sweep)
+    assert status == 1
+    assert "experiment=rates makes a run for each value of audio.quality; start it with -m: respcam run -m exp" in err
+    status, out, err = command(*sweep, "-m")
     assert status == 0, err
-    assert "gain: none" in out
+    folders = [line for line in out.splitlines() if line.startswith("outputs/store/features/")]
+    assert len(set(folders)) == 2
 
 
 @pytest.mark.parametrize("manifest", ["good", "absolute", "with_bom"])

@@ -167,8 +167,10 @@ def composed(overrides: Sequence[str], config_dir: Path | None = None) -> DictCo
     Refused
         If an override names what is not there.
     """
-    path = [] if config_dir is None else [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
-    check_config_dir(config_dir)
+    path = []
+    if config_dir is not None:
+        check_config_dir(config_dir)
+        path = [f"hydra.searchpath=[file://{config_dir.absolute()}]"]
     with in_one_line(), initialize_config_dir(str(CONF), version_base="1.3"):
         return compose("config", [*path, *overrides])
 

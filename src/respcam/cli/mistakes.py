@@ -99,17 +99,13 @@ def wrong_value(key: str, value: object, reason: str) -> str:
     return f"{key}: {reason}"
 
 
-def check_config_dir(config_dir: Path | None) -> None:
+def check_config_dir(config_dir: Path) -> None:
     """Refuse a user's file that has the name of one that ships with respcam, which would be taken instead.
 
     Raises
     ------
     Refused
     """
-    if config_dir is None or not config_dir.is_dir():
-        return
     for path in sorted(config_dir.rglob("*.yaml")):
         if (CONF / path.relative_to(config_dir)).is_file():
             raise Refused(f"{path}: respcam has a file of this name, which would be taken; give it another name")
-    if wrong := sorted(config_dir.rglob("*.yml")):
-        raise Refused(f"{wrong[0]}: would not be read; expected the suffix .yaml")

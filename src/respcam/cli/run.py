@@ -27,6 +27,9 @@ def job(cfg: DictConfig) -> None:
     from respcam.stages.run import Run
 
     _check_sweep()
+    for source in HydraConfig.get().runtime.config_sources:
+        if source.provider == "command-line":  # --config-dir
+            check_config_dir(Path(source.path))
     settings = settings_of(cfg)
     if settings.until != "report":
         print(Run.of(settings).make())
@@ -52,13 +55,6 @@ def _check_sweep() -> None:
         )
 
 
-def _config_dir() -> Path | None:
-    """The folder after ``--config-dir``, in both ways to write it."""
-    words = [part for word in sys.argv[1:] for part in (word.split("=", 1) if word.startswith("--") else [word])]
-    flags = [place for place, word in enumerate(words[:-1]) if word in ("--config-dir", "-cd")]
-    return Path(words[flags[-1] + 1]) if flags else None
-
-
 @reports_refusals
 def main() -> None:
     """Read the command line."""
@@ -69,7 +65,6 @@ def main() -> None:
         raise Refused(f"{repeated[0]} is set twice on the command line; expected once")
     # Hydra takes all overrides in one row
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word[:1] != "-" and "=" in word)
-    check_config_dir(_config_dir())
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them
     with in_one_line():
         job()

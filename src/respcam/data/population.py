@@ -5,7 +5,6 @@ import pandas as pd
 from respcam.data.manifest import named
 
 FEW_PATIENTS = 10  # below which validation and test are a patient or two
-PATTERN = "dataset.patient_pattern"
 
 
 def description(recordings: pd.DataFrame) -> list[str]:
@@ -62,7 +61,7 @@ def cautions(recordings: pd.DataFrame, is_by_pattern: bool = False) -> list[str]
     ['every recording is its own patient (40): if a patient has several, they would be in train and test']
     """
     n_patients = recordings["patient_id"].nunique()
-    remedy = f"; {PATTERN} says where the patient stands in a file name" if is_by_pattern else ""
+    remedy = "; dataset.patient_pattern says where the patient stands in a file name" if is_by_pattern else ""
     sentences = []
     if n_patients == len(recordings):
         sentences.append(

@@ -185,7 +185,7 @@ def check_network(network: nn.Module, patches: torch.Tensor, n_classes: int) -> 
     Raises
     ------
     Refused
-        If it fails on patches of this size, or returns anything but scores [shape=(patch, class)].
+        If it fails on patches of this size, or returns anything but finite scores [shape=(patch, class)].
     """
     with in_evaluation(network, is_frozen=False), torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
@@ -197,7 +197,10 @@ def check_network(network: nn.Module, patches: torch.Tensor, n_classes: int) -> 
                 f"network {type(network).__name__} does not take patches of {n_bands} bands and {n_frames} frames: "
                 f"{first_line}"
             ) from error
-    checked_scores(scores, len(patches), network, n_classes)
+    if not torch.isfinite(checked_scores(scores, len(patches), network, n_classes)).all():
+        raise Refused(
+            f"network {type(network).__name__} returned scores that are NaN or infinite; expected finite ones"
+        )
 
 
 def blocks_of(network: nn.Module, otherwise: Sequence[str] = ()) -> list[str]:

@@ -85,7 +85,8 @@ class DatasetSettings:
             unset = default.default_factory() if callable(default.default_factory) else default.default
             if self.layout != layout and getattr(self, name) != unset:
                 raise Refused(
-                    f"dataset.{name} is set, which dataset={self.name} does not read; expected only with a {layout}"
+                    f"dataset.{name} is set, which dataset={self.name} does not read; "
+                    f"expected only with dataset.layout={layout}"
                 )
 
 
@@ -223,6 +224,12 @@ def open_dataset(
             f"{tables.source}: {len(absent)} of {len(tables.recordings)} recordings are not under {tables.root}: "
             f"{rules.named(absent)}; get them, or set dataset.missing=skip "
             "(respcam manifest check names them all)"
+        )
+    expected, content = files.table["sha256"], files.table["content"]
+    if ((expected != "") & (expected != content)).all():
+        raise Refused(
+            f"{tables.source}: no recording under {tables.root} has the checksum of the manifest; "
+            "correct the column sha256, or leave it blank"
         )
     if absent:
         log.warning("dataset: %d of %d recordings are missing and skipped", len(absent), len(tables.recordings))
