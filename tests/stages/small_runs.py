@@ -42,6 +42,7 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
             training=Training(
                 epochs=epochs,
                 batch_units=8,
+                patches_per_unit=4,
                 learning_rate=3e-3,
                 pooling="mean",
                 patience=epochs,
