@@ -1,5 +1,8 @@
 """Small named sounds, and settings small enough for a test."""
 
+import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +72,32 @@ def write_sound(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch, capsys):
+    """Call respcam in this process, in an empty working folder: what a process of its own would return.
+
+    A process of its own takes seconds to import torch; tests/test_installed.py and some of tests/cli start one.
+    """
+    monkeypatch.chdir(tmp_path)
+    handlers, level = logging.root.handlers[:], logging.root.level
+
+    def call(*arguments: str) -> subprocess.CompletedProcess:
+        from respcam.cli.main import main
+
+        monkeypatch.setattr(sys, "argv", ["respcam", *arguments])
+        status = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+        finally:
+            logging.root.handlers[:], logging.root.level = handlers, level  # Hydra sets its own
+        captured = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, captured.out, captured.err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

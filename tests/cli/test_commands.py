@@ -139,7 +139,7 @@ def test_a_mistake_ends_with_one_line(tmp_path, arguments, message):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
-def test_a_stage_alone_prints_where_it_lies(tmp_path):
+def test_a_stage_alone_prints_where_it_lies(command, tmp_path):
     few = [
         "dataset.synthetic.n_patients=20",
         "dataset.synthetic.duration_s=2",
@@ -148,16 +148,16 @@ def test_a_stage_alone_prints_where_it_lies(tmp_path):
         "trust.patches=8",
     ]
     for stage in ("features", "resample"):  # features makes what it needs
-        result = run("run.py", f"until={stage}", *few, cwd=tmp_path)
+        result = command("run", f"until={stage}", *few)
         assert result.returncode == 0, result.stderr
         assert (tmp_path / result.stdout.strip() / "provenance.json").is_file()
     assert "already done" in result.stderr or "nothing recomputed" in result.stderr
-    result = run("run.py", *few, cwd=tmp_path)
+    result = command("run", *few)
     assert result.returncode == 0, result.stderr
     page = tmp_path / result.stdout.strip()
     assert page.name == "report.html"
     assert page.is_file()
-    again = run("run.py", *few, cwd=tmp_path)
+    again = command("run", *few)
     assert again.stdout == result.stdout
     assert "nothing recomputed" in again.stderr
 
@@ -197,26 +197,26 @@ def test_a_setting_has_one_default(monkeypatch):
             assert composition.typed(cls, cfg, name) == cls(), name
 
 
-def test_a_folder_becomes_a_manifest_that_validates(tmp_path, write_sound, noise):
+def test_a_folder_becomes_a_manifest_that_validates(command, tmp_path, write_sound, noise):
     for name in ("data/crackle/ann_1.wav", "data/normal/bob_1.wav"):
         write_sound(name, noise)
-    made = run("manifest.py", "make", "folder", "data", "--out", "m", cwd=tmp_path)
+    made = command("manifest", "make", "folder", "data", "--out", "m")
     assert made.returncode == 0, made.stderr
     assert made.stdout.strip() == "m/data.csv"
     check = ["dataset=csv", "dataset.root=data", "dataset.manifest=m/data.csv"]
-    assert run("manifest.py", "check", *check, cwd=tmp_path).returncode == 0
+    assert command("manifest", "check", *check).returncode == 0
     (tmp_path / "data/normal/bob_1.wav").unlink()
-    gone = run("manifest.py", "check", *check, cwd=tmp_path)
+    gone = command("manifest", "check", *check)
     assert gone.returncode == 1
     assert "normal/bob_1.wav: missing" in gone.stdout
 
 
-def test_mlflows_own_client_lists_a_sweep(tmp_path):
+def test_mlflows_own_client_lists_a_sweep(command, tmp_path):
     mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed: pip install -e '.[mlflow]'")
     sweep = ["-m", "tracker=mlflow", *SMALL, "seed=0,1"]
-    made = run("run.py", *sweep, cwd=tmp_path)
+    made = command("run", *sweep)
     assert made.returncode == 0, made.stderr
-    plain = run("run.py", "-m", *SMALL, "seed=0,1", cwd=tmp_path)
+    plain = command("run", "-m", *SMALL, "seed=0,1")
     assert plain.stdout.splitlines()[-1] == made.stdout.splitlines()[-1]  # tracking makes no other run
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
     found = client.search_runs([client.get_experiment_by_name("respcam").experiment_id])
@@ -226,29 +226,29 @@ def test_mlflows_own_client_lists_a_sweep(tmp_path):
         assert each.data.metrics["test.auroc"] == metrics["test"]["auroc"]["value"]
 
 
-def test_a_sweep_goes_on_after_a_failure_and_resumes(tmp_path):
+def test_a_sweep_goes_on_after_a_failure_and_resumes(command, tmp_path):
     sweep = ["-m", *SMALL, "bands=below", "bands.keep_hz=[[0,9000]],[[0,50]],[[0,1500]]"]
-    first = run("run.py", *sweep, cwd=tmp_path)
+    first = command("run", *sweep)
     assert first.returncode == 1
     assert "bands.keep_hz [[0.0, 50.0]] keeps no band" in first.stderr
-    listed = run("runs.py", "--csv", "runs.csv", cwd=tmp_path)
+    listed = command("runs", "--csv", "runs.csv")
     assert "2 finished, 1 failed" in listed.stderr
     models = {path: path.stat().st_mtime_ns for path in tmp_path.glob("outputs/store/train/*/model.safetensors")}
     assert len(models) == 2
     assert len(list(tmp_path.glob("outputs/store/features/[!.]*"))) == 1
-    again = run("run.py", *sweep, cwd=tmp_path)
+    again = command("run", *sweep)
     assert again.returncode == 1
     assert models == {path: path.stat().st_mtime_ns for path in models}
-    failed = run("runs.py", "state=failed", cwd=tmp_path)
+    failed = command("runs", "state=failed")
     assert "keeps no band" in failed.stdout
     assert "[[0,50]]" in failed.stdout
     runs = sorted(str(path) for path in (tmp_path / "outputs/runs").glob("[!.]*"))
-    compared = run("compare.py", "--base", "below_9000hz", *runs, cwd=tmp_path)
+    compared = command("compare", "--base", "below_9000hz", *runs)
     assert compared.returncode == 0, compared.stderr
     page = tmp_path / compared.stdout.strip()
     assert "below_1500hz" in (page.parent / "differences.csv").read_text()
-    same = run("rerun.py", runs[0], cwd=tmp_path)
+    same = command("rerun", runs[0])
     assert "model.safetensors: identical" in same.stdout
     assert "test auroc" in same.stdout
     assert "differs" not in same.stdout
-    assert "holds an earlier repetition" in run("rerun.py", runs[0], cwd=tmp_path).stderr  # no comparison with itself
+    assert "holds an earlier repetition" in command("rerun", runs[0]).stderr  # no comparison with itself

@@ -1,14 +1,9 @@
 """Typical mistakes of a user: every one ends in one line before any audio is touched, and what is right goes through."""
 
-import logging
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
-
-from respcam.cli.main import main
 
 SOUNDS = np.random.default_rng(0).normal(0, 0.1, (40, 4000))
 PATIENTS = [f"p{number}" for number in range(12)]
@@ -115,25 +110,16 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def command(place, tmp_path, monkeypatch, capsys):
-    """Call respcam in a working folder of its own that sees the data: exit status and lines of standard error."""
+def respcam(place, tmp_path, command):
+    """Call respcam in a working folder that sees the data: exit status and lines of standard output and error."""
     for path in place.iterdir():
         (tmp_path / path.name).symlink_to(path)
-    monkeypatch.chdir(tmp_path)
-    handlers, level = logging.root.handlers[:], logging.root.level
 
     def call(*arguments):
-        monkeypatch.setattr(sys, "argv", ["respcam", *arguments])
-        status = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
+        result = command(*arguments)
+        return result.returncode, result.stdout, result.stderr
 
-    yield call
-    logging.root.handlers[:], logging.root.level = handlers, level
+    return call
 
 
 MISTAKES = [
@@ -309,10 +295,10 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(words) for words, _ in MISTAKES])
-def test_a_mistake_ends_in_one_line_before_audio_is_touched(command, tmp_path, arguments, message):
+def test_a_mistake_ends_in_one_line_before_audio_is_touched(respcam, tmp_path, arguments, message):
     few = ["dataset.synthetic.n_patients=20", "dataset.synthetic.duration_s=1"]
     is_synthetic = arguments[0] == "run" and not any(word.startswith("dataset") for word in arguments)
-    status, _, err = command(*arguments, *(few if is_synthetic else []))
+    status, _, err = respcam(*arguments, *(few if is_synthetic else []))
     assert status in (1, 2)
     lines = err.strip().splitlines()
     assert "Traceback" not in err
@@ -326,20 +312,20 @@ FEATURES = ["until=features", "workers=1"]
 TRAIN = ["until=train", "training=quick", "training.epochs=1", "split.validation_fraction=0.25", "workers=1"]
 
 
-def test_an_experiment_of_several_runs_needs_its_m(command):
+def test_an_experiment_of_several_runs_needs_its_m(respcam):
     sweep = [*FOLDER[:-1], *FEATURES, "--config-dir", "settings", "experiment=rates"]
-    status, _, err = command(*sweep)
+    status, _, err = respcam(*sweep)
     assert status == 1
     assert "experiment=rates makes a run for each value of audio.quality; start it with -m: respcam run -m exp" in err
-    status, out, err = command(*sweep, "-m")
+    status, out, err = respcam(*sweep, "-m")
     assert status == 0, err
     folders = [line for line in out.splitlines() if line.startswith("outputs/store/features/")]
     assert len(set(folders)) == 2
 
 
 @pytest.mark.parametrize("manifest", ["good", "absolute", "with_bom"])
-def test_three_columns_are_enough_in_any_order(command, manifest):
-    status, out, err = command(*CSV, f"dataset.manifest={manifest}.csv", *FEATURES)
+def test_three_columns_are_enough_in_any_order(respcam, manifest):
+    status, out, err = respcam(*CSV, f"dataset.manifest={manifest}.csv", *FEATURES)
     assert status == 0, err
     assert "24 recordings of 12 patients, 2 each; for example patient 'p0' in asthma/p0_asthma.wav" in err
     assert "labels: asthma 8, healthy 8, noise 8" in err
@@ -348,29 +334,29 @@ def test_three_columns_are_enough_in_any_order(command, manifest):
     assert index["recording_id"][0] == "asthma_p0_asthma"
 
 
-def test_a_folder_without_a_published_split_holds_patients_out_and_says_so(command):
-    status, out, err = command(*FOLDER, *TRAIN)
+def test_a_folder_without_a_published_split_holds_patients_out_and_says_so(respcam):
+    status, out, err = respcam(*FOLDER, *TRAIN)
     assert status == 0, err
     assert "split: data publishes none; patients are held out (split=patient_holdout)" in err
     units = pd.read_csv(f"{out.strip()}/units.csv")
     assert set(units["part"]) == {"train", "validation", "holdout"}
     assert units.groupby("patient_id")["part"].nunique().max() == 1
-    status, named, err = command(*FOLDER, *TRAIN, "split=patient_holdout")
+    status, named, err = respcam(*FOLDER, *TRAIN, "split=patient_holdout")
     assert (status, named) == (0, out)  # the same training
 
 
-def test_labels_are_dropped_and_merged_on_the_command_line_and_in_a_file_of_five_lines(command):
+def test_labels_are_dropped_and_merged_on_the_command_line_and_in_a_file_of_five_lines(respcam):
     merged = ["task.drop=[noise]", "task.classes={well:[healthy],ill:[asthma]}", "task.normal=well"]
     folders = set()
     for task in (merged, ["--config-dir", "settings", "task=mine", "task.normal=well", "task.name=labels"]):
         words = [word for word in FOLDER if word != "task=labels" or task is merged]
-        status, out, err = command(*words, *task, *TRAIN)
+        status, out, err = respcam(*words, *task, *TRAIN)
         assert status == 0, err
         folders.add(out)
     assert len(folders) == 1
     units = pd.read_csv(f"{out.strip()}/units.csv")
     assert set(units["label"]) == {"healthy", "asthma"}
-    status, out, err = command(
+    status, out, err = respcam(
         *FOLDER[:-1],
         "--config-dir",
         "settings",
@@ -381,40 +367,40 @@ def test_labels_are_dropped_and_merged_on_the_command_line_and_in_a_file_of_five
     assert (pd.read_csv(f"{out.strip()}/units.csv")["target"] == (units["label"] == "asthma")).all()
 
 
-def test_numbers_can_be_labels(command):
+def test_numbers_can_be_labels(respcam):
     numbers = [*CSV, "dataset.manifest=numbers.csv", *TRAIN]
-    status, out, err = command(*numbers, "task.classes={0:[0],1:[1]}", "task.drop=[2]", "task.normal=0")
+    status, out, err = respcam(*numbers, "task.classes={0:[0],1:[1]}", "task.drop=[2]", "task.normal=0")
     assert status == 0, err
     assert set(pd.read_csv(f"{out.strip()}/units.csv")["target"]) == {0, 1}
-    status, out, err = command(*numbers)
+    status, out, err = respcam(*numbers)
     assert set(pd.read_csv(f"{out.strip()}/units.csv")["target"]) == {0, 1, 2}
 
 
-def test_what_a_pattern_finds_is_printed_and_what_is_suspicious_said(command):
+def test_what_a_pattern_finds_is_printed_and_what_is_suspicious_said(respcam):
     kauh = ["run", "dataset=folder", "dataset.root=kauh", "task=labels", *FEATURES]
-    status, _, err = command(*kauh)
+    status, _, err = respcam(*kauh)
     assert status == 0
     assert "every recording is its own patient (30): if a patient has several, they would be in train and test" in err
-    status, _, err = command(*kauh, 'dataset.patient_pattern="^(.)P"')
+    status, _, err = respcam(*kauh, 'dataset.patient_pattern="^(.)P"')
     assert "only 3 patients (B, D, E): a test on so few says little; dataset.patient_pattern says where" in err
-    status, _, err = command(*kauh, r'dataset.patient_pattern="P(\d+)_"', 'dataset.device_pattern="^(.P)"')
+    status, _, err = respcam(*kauh, r'dataset.patient_pattern="P(\d+)_"', 'dataset.device_pattern="^(.P)"')
     assert "30 recordings of 10 patients, 3 each; for example patient '0' in Asthma/BP0_Asthma,E W" in err
     assert "devices: BP 10, DP 10, EP 10" in err
     assert "own patient" not in err
     assert "says little" not in err
 
 
-def test_audio_outside_the_folders_of_labels_is_named(command, place):
+def test_audio_outside_the_folders_of_labels_is_named(respcam, place):
     sf.write(place / "data" / "stray.wav", SOUNDS[0], 4000)
     try:
-        _, _, err = command(*FOLDER, *FEATURES)
+        _, _, err = respcam(*FOLDER, *FEATURES)
     finally:
         (place / "data" / "stray.wav").unlink()
     assert "1 audio files are not in a folder of a label: stray.wav" in err
 
 
-def test_a_network_that_names_no_blocks_runs_to_the_end_with_layers_of_the_users_own(command):
-    status, out, err = command(
+def test_a_network_that_names_no_blocks_runs_to_the_end_with_layers_of_the_users_own(respcam):
+    status, out, err = respcam(
         *FOLDER, *TRAIN[1:], "model.name=net_of_mistakes:Net", "explain.layers=[conv]", "trust.patches=8"
     )
     assert status == 0, err
