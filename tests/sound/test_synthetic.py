@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from respcam.errors import Refused
 from respcam.sound.audio import AudioSettings, resample
 from respcam.sound.front_end import FrontEnd, LogMel, band_edges_hz
-from respcam.sound.synthetic import LABELS, Synthetic, make_patient
+from respcam.sound.synthetic import EVIDENCE, LABELS, SHORTCUTS, Synthetic, make_patient
 
 
 def mean_log_mel(settings, patients):
@@ -39,6 +39,72 @@ def test_the_level_of_the_hum_does_not_tell_the_class():
     hum = np.abs(centre - settings.hum_hz) < 40
     levels = np.array([mean_log_mel(settings, [patient])[hum].mean() for patient in range(200)])
     assert 0.4 < roc_auc_score(np.arange(200) % 2, levels) < 0.6
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"evidence": evidence} for evidence in EVIDENCE),
+        *({"shortcut": shortcut, "shortcut_db": 10.0} for shortcut in SHORTCUTS),
+        {"plants": ["wheeze", "crackle"], "snr_db": 15.0, "harmonics": 3},
+        {"plants": ["crackle"], "snr_db": 30.0, "crackle_decay_s": 0.02},
+        {"hum_db": 25.0, "rustles_per_s": 8.0, "rustle_db": 30.0},
+        {"sample_rate_hz": 16_000, "duration_s": 2.0, "recordings_per_patient": 1},
+    ],
+    ids=str,
+)
+def test_no_sample_is_at_full_scale(changes):
+    peaks = [np.abs(r.waveform).max() for p in range(20) for r in make_patient(p, Synthetic(**changes))]
+    assert 0.01 < min(peaks)
+    assert max(peaks) < 0.995
+
+
+def power_db(waveform, low_hz, high_hz, rate_hz=8000):
+    """Power of a sound in a band of frequencies, in dB re full scale."""
+    spectrum = np.square(np.abs(np.fft.rfft(waveform * np.hanning(len(waveform)))))
+    f_hz = np.fft.rfftfreq(len(waveform), 1 / rate_hz)
+    return 10 * np.log10(1e-30 + spectrum[(f_hz >= low_hz) & (f_hz < high_hz)].sum() / len(waveform) ** 2)
+
+
+@pytest.mark.parametrize(("distractor", "bound_db"), [("hum_db", -40), ("rustle_db", -6)])
+def test_a_distractor_has_little_power_in_the_group_of_the_plant(distractor, bound_db):
+    def sound(patient, **changes):
+        return make_patient(patient, Synthetic(recordings_per_patient=1, **changes))[0].waveform
+
+    excess_db = []
+    for patient in range(1, 80, 2):
+        whole = sound(patient)
+        alone = whole - sound(patient, **{distractor: -200.0})  # sounds add up, so the difference is the distractor
+        plant = whole - sound(patient, snr_db=-200.0)
+        excess_db.append(power_db(alone, 800, 975) - power_db(plant, 800, 975))
+    assert np.median(excess_db) < bound_db
+
+
+def prominence_db(waveform, hz):
+    """Power at a frequency re power beside it, so that the level of the recording does not matter."""
+    beside = np.logaddexp2(power_db(waveform, hz - 240, hz - 100), power_db(waveform, hz + 100, hz + 240))
+    return power_db(waveform, hz - 70, hz + 70) - beside
+
+
+@pytest.mark.parametrize("evidence", EVIDENCE)
+def test_the_evidence_is_what_it_says(evidence):
+    settings = Synthetic(evidence=evidence, snr_db=10, plant_hz=600, second_hz=1500, recordings_per_patient=1)
+    rows = [
+        (r.label == "wheeze", *(prominence_db(r.waveform, hz) for hz in (600, 1500)))
+        for p in range(100)
+        for r in make_patient(p, replace(settings, rustles_per_s=0, hum_db=-60))
+    ]
+    is_ill, first_db, second_db = map(np.array, zip(*rows, strict=True))
+    has_first, has_second = first_db > 4, second_db > 4
+    expected = {
+        "presence": (has_first == is_ill) & ~has_second,
+        "redundant": (has_first == is_ill) & (has_second == is_ill),
+        "xor": (has_first != has_second) == is_ill,
+        "absence": (has_first != is_ill) & ~has_second,
+        "ratio": (first_db - second_db > np.median(first_db - second_db)) == is_ill,
+        "rhythm": ~has_first & ~has_second,
+    }
+    assert expected[evidence].mean() > 0.95
 
 
 def test_sounds_are_repeatable_and_differ():
@@ -119,6 +185,9 @@ def test_a_shortcut_follows_the_class_and_lies_in_its_band(shortcut, shortcut_db
         ({"plant_hz": 5000}, "below 3940 Hz"),
         ({"duration_s": 0}, "1 to 60 s"),
         ({"plants": ["cough"]}, "expected some of wheeze, crackle"),
+        ({"evidence": "both"}, "there are presence, redundant"),
+        ({"second_hz": 5000}, "second_hz is 5000; expected above 60 and below 3940 Hz"),
+        ({"rhythm_hz": [5.0]}, "expected two rates"),
         ({"shortcut": "hum"}, "expected one of none, hiss, colouration"),
         ({"shortcut_hz": [1500, 5000]}, "below 4000 Hz"),
         ({"shortcut_tie": 2}, "expected 0 to 1"),

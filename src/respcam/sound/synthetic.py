@@ -1,18 +1,19 @@
-"""Synthetic breath sounds with a planted wheeze or crackle at a known frequency."""
+"""Synthetic breath sounds whose class lies in wheezes, crackles or a rhythm at known frequencies."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from respcam.errors import Refused
+from respcam.errors import Refused, there_are
 
 LABELS = ("normal", "wheeze", "crackle")
 PLANTS = LABELS[1:]
 SHORTCUTS = ("none", "hiss", "colouration")
 DEVICES = ("plain", "coloured")
+EVIDENCE = ("presence", "redundant", "xor", "absence", "ratio", "rhythm")
 Event = tuple[float, float, str]  # start and end in s, label
-BREATH_RMS = 0.05
+BREATH_RMS = 0.01  # so low that the loudest hum, rustle and plant together stay below full scale
 INSPIRATION = 0.4  # share of a cycle; expiration has the same share, the rest is a pause
 
 
@@ -20,31 +21,47 @@ INSPIRATION = 0.4  # share of a cycle; expiration has the same share, the rest i
 class Synthetic:
     """Settings of the synthetic data set.
 
-    Every recording is breath-like noise in respiratory cycles. In the recordings of every second patient, each
-    inspiration has a plant: a wheeze (a tone with harmonics) or a cluster of crackles (short damped oscillations),
-    at about ``plant_hz``.
+    Every recording is breath-like noise in respiratory cycles. A plant is a wheeze (a tone with harmonics) or a
+    cluster of crackles (short damped oscillations) in each inspiration, at about ``plant_hz`` or ``second_hz``. Every
+    second patient is ill. What tells these recordings from the normal ones is set by ``evidence``.
 
     Both classes have two distractors that are louder than the plant. One is a hum at a fixed frequency, so the
     loudest band does not tell the class. The other is rustles (bursts of broadband noise), so the loudest moment does
     not tell it. Levels are random for each recording, and the hum swells and fades. So no level tells the class, with
     any gain policy. A steady hum would: after gain to one RMS, it would be quieter in recordings with a plant.
 
-    An optional shortcut is a second device that hisses or colours the sound in a separate band. All patients with
-    plants, or a share of them, were recorded with it.
+    An optional shortcut is a second device that hisses or colours the sound in a separate band. All ill patients, or
+    a share of them, were recorded with it.
+
+    No sample reaches full scale, because a clipped hum has overtones, also in the group of the plant.
 
     Parameters
     ----------
     n_patients : int
-        Number of patients; half of them have plants.
+        Number of patients; half of them are ill.
     recordings_per_patient : int
     duration_s : float
     sample_rate_hz : int
     plants : list of str
-        Kinds of plants (wheeze, crackle), one per patient with plants, in turn.
-    plant_hz : float
-        Mean frequency of the plants.
+        Kinds of plants (wheeze, crackle), one per ill patient, in turn. They are also the labels of these patients.
+    evidence : str
+        What the recordings of ill patients have:
+
+        - presence: plants at ``plant_hz``; normal recordings have none.
+        - redundant: plants at ``plant_hz`` and at ``second_hz``; normal recordings have none.
+        - xor: plants at one of the two frequencies; normal recordings have plants at both or none.
+        - absence: no plants; normal recordings have plants at ``plant_hz``.
+        - ratio: plants at both, those at ``plant_hz`` louder by ``ratio_db``; in normal recordings those at
+          ``second_hz`` are louder.
+        - rhythm: no plants; the breath pulsates at the second of ``rhythm_hz``, in normal recordings at the first.
+    plant_hz, second_hz : float
+        Mean frequencies of the plants.
     plant_spread_hz : float
-        Largest difference of the frequency of a plant from ``plant_hz``.
+        Largest difference of the frequency of a plant from its mean.
+    ratio_db : float
+        Difference of level of the two plants (evidence: ratio).
+    rhythm_hz : [normal, ill]
+        Pulses of the breath per second (evidence: rhythm).
     snr_db : float
         Power of the fundamental of a wheeze, or of the first oscillation of a crackle, re power of the breath at its
         loudest.
@@ -85,8 +102,12 @@ class Synthetic:
     duration_s: float = 6.0
     sample_rate_hz: int = 8000
     plants: list[str] = field(default_factory=lambda: ["wheeze"])
+    evidence: str = "presence"
     plant_hz: float = 890.0
+    second_hz: float = 1240.0
     plant_spread_hz: float = 60.0
+    ratio_db: float = 12.0
+    rhythm_hz: list[float] = field(default_factory=lambda: [5.0, 14.0])
     snr_db: float = 0.0
     harmonics: int = 1
     crackle_decay_s: float = 0.006
@@ -117,11 +138,18 @@ class Synthetic:
     def _check_plants(self) -> None:
         if not self.plants or set(self.plants) - set(PLANTS):
             raise Refused(f"dataset.synthetic.plants is {self.plants}; expected some of {', '.join(PLANTS)}")
+        if self.evidence not in EVIDENCE:
+            raise Refused(f"dataset.synthetic.evidence is {self.evidence!r}; {there_are(EVIDENCE, self.evidence)}")
         limit_hz = self.sample_rate_hz / 2 - self.plant_spread_hz
-        if not self.plant_spread_hz < self.plant_hz < limit_hz:
+        for name in ("plant_hz", "second_hz"):
+            if not self.plant_spread_hz < getattr(self, name) < limit_hz:
+                raise Refused(
+                    f"dataset.synthetic.{name} is {getattr(self, name):g}; expected above {self.plant_spread_hz:g} "
+                    f"and below {limit_hz:g} Hz"
+                )
+        if len(self.rhythm_hz) != 2 or not 0 < min(self.rhythm_hz) <= max(self.rhythm_hz) <= 30:
             raise Refused(
-                f"dataset.synthetic.plant_hz is {self.plant_hz:g}; expected above {self.plant_spread_hz:g} "
-                f"and below {limit_hz:g} Hz"
+                f"dataset.synthetic.rhythm_hz is {self.rhythm_hz}; expected two rates, above 0 and up to 30 Hz"
             )
 
     def _check_shortcut(self) -> None:
@@ -170,7 +198,7 @@ def make_patient(patient: int, settings: Synthetic) -> list[SyntheticRecording]:
     Parameters
     ----------
     patient : int >= 0
-        Number of the patient; patients with odd numbers have plants.
+        Number of the patient; patients with odd numbers are ill.
     settings : Synthetic
 
     Returns
@@ -206,25 +234,52 @@ def _recording(
     label: str, is_coloured: bool, cycle_s: float, settings: Synthetic, rng: np.random.Generator
 ) -> tuple[np.ndarray, list[Event]]:
     """Make the waveform of a recording and list its events."""
-    rate_hz = settings.sample_rate_hz
+    rate_hz, is_ill = settings.sample_rate_hz, label != "normal"
     time_s = np.arange(round(settings.duration_s * rate_hz)) / rate_hz
     phase = (time_s / cycle_s + rng.uniform()) % 1.0
     waveform = BREATH_RMS * _noise(len(time_s), 80, rng.uniform(600, 1200), rate_hz, rng) * _breathing(phase)
+    if settings.evidence == "rhythm":
+        waveform *= 1 + 0.9 * np.sin(2 * np.pi * (settings.rhythm_hz[is_ill] * time_s + rng.uniform()))
     _add_hum(waveform, time_s, settings, rng)
     _add_rustles(waveform, time_s, settings, rng)
+    add_plant = ADD_PLANT[label if is_ill else settings.plants[0]]
+    plants = _plants(is_ill, settings, rng)
     events = []
     for start_s in np.flatnonzero(np.diff(phase, prepend=1.0) < 0) / rate_hz:
         end_s = min(start_s + INSPIRATION * cycle_s, settings.duration_s)
         if end_s - start_s < 0.3:
             continue
-        if label in ADD_PLANT:
-            start_s, end_s = ADD_PLANT[label](waveform, time_s, (start_s, end_s), settings, rng)
-        events.append((round(float(start_s), 3), round(float(end_s), 3), label))
+        spans = [add_plant(waveform, time_s, (start_s, end_s), *plant, settings, rng) for plant in plants]
+        events += [
+            (round(float(start_s), 3), round(float(end_s), 3), label)
+            for start_s, end_s in spans or [(start_s, end_s)]
+        ]
     waveform += 0.02 * BREATH_RMS * rng.standard_normal(len(waveform))
     if is_coloured:
         waveform = _through_second_device(waveform, settings, rng)
     # the level is random, not set by the peak, because the peak depends on the plant
-    return (10 ** (rng.uniform(-6, 6) / 20) * waveform).clip(-1, 1).astype(np.float32), events
+    waveform *= 10 ** (rng.uniform(-6, 6) / 20)
+    return (waveform / max(1.0, 1.01 * np.abs(waveform).max())).astype(np.float32), events
+
+
+def _plants(is_ill: bool, settings: Synthetic, rng: np.random.Generator) -> list[tuple[float, float]]:
+    """Mean frequency and level (dB re breath) of the plants of a recording."""
+    plants = [(settings.plant_hz, settings.snr_db), (settings.second_hz, settings.snr_db)]
+    match settings.evidence:
+        case "presence":
+            return plants[:is_ill]
+        case "redundant":
+            return plants if is_ill else []
+        case "xor":
+            first, second = (plants[:1], plants[1:]) if is_ill else ([], plants)
+            return first if rng.uniform() < 0.5 else second
+        case "absence":
+            return plants[: not is_ill]
+        case "ratio":
+            change_db = (1 if is_ill else -1) * settings.ratio_db / 2
+            common_db = rng.uniform(-3, 3)
+            return [(hz, db + common_db + sign * change_db) for (hz, db), sign in zip(plants, (1, -1), strict=True)]
+    return []
 
 
 def _add_hum(waveform: np.ndarray, time_s: np.ndarray, settings: Synthetic, rng: np.random.Generator) -> None:
@@ -247,6 +302,8 @@ def _add_wheeze(
     waveform: np.ndarray,
     time_s: np.ndarray,
     inspiration_s: tuple[float, float],
+    mean_hz: float,
+    level_db: float,
     settings: Synthetic,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
@@ -255,10 +312,10 @@ def _add_wheeze(
     length_s = min(rng.uniform(0.25, 0.5), end_s - start_s)
     start_s = rng.uniform(start_s, end_s - length_s)
     inside = (time_s >= start_s) & (time_s < start_s + length_s)
-    f_hz = settings.plant_hz + rng.uniform(-1, 1) * settings.plant_spread_hz
+    f_hz = mean_hz + rng.uniform(-1, 1) * settings.plant_spread_hz
     for number in range(settings.harmonics):
         if (number + 1) * f_hz < settings.sample_rate_hz / 2:
-            tone = _tone((number + 1) * f_hz, settings.snr_db - 12 * number, time_s[inside], rng)
+            tone = _tone((number + 1) * f_hz, level_db - 12 * number, time_s[inside], rng)
             waveform[inside] += tone * np.hanning(inside.sum())
     return start_s, start_s + length_s
 
@@ -267,6 +324,8 @@ def _add_crackles(
     waveform: np.ndarray,
     time_s: np.ndarray,
     inspiration_s: tuple[float, float],
+    mean_hz: float,
+    level_db: float,
     settings: Synthetic,
     rng: np.random.Generator,
 ) -> tuple[float, float]:
@@ -275,14 +334,14 @@ def _add_crackles(
     length_s = min(rng.uniform(0.2, 0.4), end_s - start_s - 0.05)
     start_s = rng.uniform(start_s, end_s - length_s - 0.05)
     for onset_s in start_s + rng.uniform(0, length_s, rng.integers(4, 9)):
-        f_hz = settings.plant_hz + rng.uniform(-1, 1) * settings.plant_spread_hz
+        f_hz = mean_hz + rng.uniform(-1, 1) * settings.plant_spread_hz
         later_s = np.maximum(time_s - onset_s, 0)
         decay = np.exp(-later_s / settings.crackle_decay_s) * (time_s >= onset_s)
-        waveform += _tone(f_hz, settings.snr_db, later_s, rng) * decay
+        waveform += _tone(f_hz, level_db, later_s, rng) * decay
     return start_s, start_s + length_s + 0.05
 
 
-#: Function that adds a plant to an inspiration, by label; recordings of other labels have no plants.
+#: Function that adds a plant to an inspiration, by kind.
 ADD_PLANT: Mapping[str, Callable[..., tuple[float, float]]] = {"wheeze": _add_wheeze, "crackle": _add_crackles}
 
 
