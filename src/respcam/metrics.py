@@ -234,10 +234,10 @@ def evaluate(
     return confusion.astype(np.int64), metrics
 
 
-def interval(value: float, resampled: np.ndarray) -> Interval:
-    """Join a value with the 2.5 % and 97.5 % percentiles of its resamples (without NaN)."""
+def interval(value: float, resampled: np.ndarray, alpha: float = 0.05) -> Interval:
+    """Join a value with the percentile interval of its resamples (without NaN) at level 1 - alpha."""
     finite = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(finite):
         return Interval(None, None, None)
-    low, high = np.percentile(finite, [2.5, 97.5])
+    low, high = np.quantile(finite, [alpha / 2, 1 - alpha / 2])
     return Interval(float(value), float(low), float(high))

@@ -214,3 +214,23 @@ def starts_in_unit(table: pd.DataFrame, units: pd.DataFrame) -> np.ndarray:
         What the table was made from.
     """
     return table["start_frame"].to_numpy() - units["first_frame"].to_numpy()[table["unit"].to_numpy()]
+
+
+def patch_units(units: pd.DataFrame, settings: PatchSettings) -> pd.DataFrame:
+    """Make a unit of each patch of some units.
+
+    Parameters
+    ----------
+    units : DataFrame
+        With the columns that `patch_table` reads.
+    settings : PatchSettings
+
+    Returns
+    -------
+    DataFrame
+        A row per patch with the columns of its unit; ``first_frame, n_frames`` are those of the patch.
+    """
+    table = patch_table(units, settings)
+    rows = units.iloc[table["unit"].to_numpy()].reset_index(drop=True)
+    n_frames = np.minimum(settings.length_frames, rows["n_frames"])
+    return rows.assign(first_frame=table["start_frame"], n_frames=n_frames)

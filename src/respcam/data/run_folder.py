@@ -36,12 +36,15 @@ MODEL = Document("model.json")
 
 #: heat per band and group of Hz, per part and class
 BAND_HEAT = Table("band_heat.csv", dict.fromkeys(("part", "target_class", "name"), str))
+#: the same of the method that stands beside the chosen one
+BAND_HEAT_BESIDE = Table("band_heat_beside.csv", BAND_HEAT.types)
 #: where heat comes from, and counts per part and class
 HEAT = Document("heat_summary.json")
 
 #: verdict and warnings of each part, suggested cut-off, receptive fields
 TRUST = Document("trust.json")
-_TEXT = dict.fromkeys(("part", "class", "method", "layers", "fill", "weights", "hz", "densest_hz", "value"), str)
+_TEXT_COLUMNS = ("part", "class", "method", "layers", "score", "fill", "weights", "hz", "value")
+_TEXT = dict.fromkeys((*_TEXT_COLUMNS, "densest_hz", "costliest_hz", "outcome", "objections"), str)
 #: evidence by kind; every table has the column ``part``
 EVIDENCE = {
     name: Table(f"{name}.csv", _TEXT)
@@ -49,7 +52,6 @@ EVIDENCE = {
         "occlusion",
         "methods",
         "profiles",
-        "randomisation",
         "localisation",
         "metadata",
         "strata",
@@ -67,4 +69,4 @@ FIGURES = "figures"
 #: identity, versions, date: written last
 PROVENANCE = Document(PROVENANCE_NAME)
 #: raised when a run folder holds other files or columns
-SCHEMA = 4
+SCHEMA = 5

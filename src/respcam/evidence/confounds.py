@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from respcam.evidence.agreement import densest_group
 from respcam.evidence.faithfulness import interval_columns
 from respcam.evidence.verdict import Limits
 from respcam.heat.bands import GroupedBands
@@ -487,7 +486,7 @@ def strata_table(
                     "n_patients": units["patient_id"].nunique(),
                     "classes": ", ".join(f"{n} {name}" for name, n in zip(model.class_names, counts, strict=True)),
                     **interval_columns("auroc", area),
-                    "densest_hz": densest_group(profile, bands) if profile.any() else "",
+                    "densest_hz": bands.densest(profile) if profile.any() else "",
                 }
             )
     columns = ["field", "value", "n_units", "n_patients", "classes", "auroc", "auroc_low", "auroc_high", "densest_hz"]

@@ -1,6 +1,8 @@
-"""Examination of heat: all evidence on a patch sample, the verdict, and the suggested cut-off."""
+"""Examination of heat: evidence on a growing sample of recordings, verdicts, and the suggested cut-off."""
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -8,41 +10,46 @@ import numpy as np
 import pandas as pd
 from torch import nn
 
-from respcam.data.patches import patch_table
+from respcam.data.run_folder import MEDIAN
 from respcam.errors import Refused
-from respcam.evidence.agreement import method_table, profile_table, profiles_of
-from respcam.evidence.controls import control_similarity, randomisation_table, share_table
-from respcam.evidence.faithfulness import resampled_mean, with_spread
+from respcam.evidence.agreement import LOUDEST_BAND, Agreement, agreement
+from respcam.evidence.controls import share_table
+from respcam.evidence.faithfulness import correlation, interval_columns, randomised, resampled_mean, with_spread
+from respcam.evidence.observation import INTACT, LOUDNESS, ArrayStore, Observer, Question
 from respcam.evidence.occlusion import (
     FILLS,
-    OcclusionScores,
-    ScoreStore,
-    drops_of_target,
+    HIGH_PASS,
+    LOW_PASS,
+    SINGLE,
+    class_effect,
     lowest_cutoff,
-    occlusion_scores,
     occlusion_table,
     sweep,
 )
-from respcam.evidence.sample import PatchSample, log_contributions, sample_patches
+from respcam.evidence.sample import order_of_units, sample_sizes
 from respcam.evidence.verdict import (
+    OUTCOMES,
     Evidence,
     Limits,
     Outcome,
     Verdict,
     joined_sentences,
     judge,
-    objections_to_method,
-    objections_to_model,
+    objections_to,
     verdict_sentence,
 )
 from respcam.heat.bands import GroupedBands
 from respcam.heat.cam import METHODS, Choice
-from respcam.metrics import BootstrapSettings, Interval
+from respcam.metrics import BootstrapSettings, Interval, weights_and_resamples
 from respcam.network.inputs import Units
 from respcam.network.trained import TrainedModel
 
-SAMPLINGS = ("uniform", "by_contribution")
-GRADIENT_METHODS = [name for name, method in METHODS.items() if method.needs_gradient]
+log = logging.getLogger(__name__)
+
+ALPHA = 0.05
+CURVE_FILL = "mean"  # removed bands of the low-pass and high-pass curves are blank, as for a model without them
+N_SHARES = 8  # recordings whose heat on borders, blank input and padding is tabulated
+Stores = Callable[[str], ArrayStore]
 
 
 @dataclass(frozen=True)
@@ -51,64 +58,66 @@ class TrustSettings:
 
     Parameters
     ----------
-    patches : int
-        Number of patches per evaluated part, spread evenly over classes and patients.
-    sampling : str
-        Sampling of the patches of a recording: uniform, or by_contribution (in proportion to their part in the
-        score of the recording, the gradient of ``training.pooling``). Under log-sum-exp pooling most patches
-        contribute almost nothing. Heat per band weighs all patches of a recording equally in both cases.
+    first : int
+        Number of recordings of each evaluated part that are looked at first. The number doubles until the verdict is
+        decided or every recording was looked at. Curves and networks with random weights use these recordings alone.
+    largest : int, optional
+        Largest number of recordings; None sets no limit.
+    budget_s : float, optional
+        Time in s after which a part is not looked at further; None sets no limit. With a budget, the result depends
+        on the machine.
     event_recordings : int
-        Largest number of sampled recordings whose heat is compared with annotated events.
+        Largest number of recordings whose heat is compared with annotated events.
     methods : list of str
-        Keys of `respcam.heat.cam.METHODS` that are compared with occlusion, at every block of the network
-        and fused (all blocks combined). Methods without gradients take a forward pass per channel and are
-        compared at the last block only.
+        Keys of `respcam.heat.cam.METHODS` that are compared with occlusion, at the last block of the network and
+        fused (all blocks combined). Methods without gradients take a forward pass per channel and are compared at
+        the last block only.
     fills : list of str
-        Replacements of an occluded band: mean, floor, other. Deletion, insertion and the suggested cut-off
-        use the first one.
-    random_orders : int
-        Number of random orders of groups of bands, the baseline of deletion and insertion.
+        Replacements of an occluded group, of `respcam.evidence.occlusion.FILLS`; the median of their effects counts.
+    random_networks : int
+        Number of networks with random weights that the heat is compared with.
     permuted_control : bool
         Whether the same model is also trained on permuted labels, and its heat compared.
     limits : Limits
     seed : int
-        Seed of the sampled patches, replacements of bands, random orders and random weights.
+        Seed of the order of recordings, of the fills and of the random weights.
     """
 
-    patches: int = 56
-    sampling: str = "uniform"
+    first: int = 32
+    largest: int | None = None
+    budget_s: float | None = None
     event_recordings: int = 16
-    methods: list[str] = field(default_factory=lambda: list(GRADIENT_METHODS))
-    fills: list[str] = field(default_factory=lambda: list(FILLS))
-    random_orders: int = 2
+    methods: list[str] = field(default_factory=lambda: ["grad_cam", "hires_cam"])
+    fills: list[str] = field(default_factory=lambda: ["other"])
+    random_networks: int = 2
     permuted_control: bool = False
     limits: Limits = field(default_factory=Limits)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.patches < 8:
-            raise Refused(f"trust.patches is {self.patches}; expected at least 8")
-        if self.sampling not in SAMPLINGS:
-            raise Refused(f"trust.sampling is {self.sampling!r}; expected one of {', '.join(SAMPLINGS)}")
-        if self.event_recordings < 1:
-            raise Refused(f"trust.event_recordings is {self.event_recordings}; expected at least 1")
+        for name, least in (("first", 8), ("event_recordings", 1), ("random_networks", 1), ("largest", 8)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise Refused(f"trust.{name} is {value}; expected at least {least}")
+        if self.budget_s is not None and self.budget_s <= 0:
+            raise Refused(f"trust.budget_s is {self.budget_s:g}; expected above 0 s")
         for name, legal in (("methods", METHODS), ("fills", FILLS)):
             values = getattr(self, name)
             if not values or set(values) - set(legal):
                 raise Refused(f"trust.{name} is {values}; expected some of {', '.join(legal)}")
-        if self.random_orders < 1:
-            raise Refused(f"trust.random_orders is {self.random_orders}; expected at least 1")
 
 
-def choices_of(explained: Choice, blocks: Sequence[str], methods: Sequence[str]) -> tuple[Choice, ...]:
-    """List the compared methods and layers: each method at every block and at all blocks fused.
+def choices_of(
+    explained: Choice, beside: Choice, blocks: Sequence[str], methods: Sequence[str]
+) -> tuple[Choice, ...]:
+    """List the compared methods and layers: each method at the last block and at all blocks fused.
 
     A method without gradients is compared at the last block only.
 
     Parameters
     ----------
-    explained : Choice
-        Method and layers of the heat of the run; they come first.
+    explained, beside : Choice
+        Heat of the run, and the heat that stands beside it; they come first.
     blocks : sequence of str
         Blocks of the network, from the input up.
     methods : sequence of str
@@ -118,11 +127,9 @@ def choices_of(explained: Choice, blocks: Sequence[str], methods: Sequence[str])
     -------
     tuple of Choice
     """
-    choices = [explained]
+    choices = [explained, beside]
     for method in methods:
-        places = [(block,) for block in blocks] + [tuple(blocks)]
-        if not METHODS[method].needs_gradient:
-            places = [tuple(blocks[-1:])]
+        places = [tuple(blocks[-1:]), tuple(blocks)] if METHODS[method].needs_gradient else [tuple(blocks[-1:])]
         choices += [Choice(method, layers) for layers in places]
     return tuple(dict.fromkeys(choices))
 
@@ -135,8 +142,8 @@ class Examination:
     ----------
     model : TrainedModel
     bands : GroupedBands
-    explained : Choice
-        Method and layers of the heat of the run; the verdict is about them.
+    explained, beside : Choice
+        Heat of the run, which the verdict is about, and the heat that stands beside it.
     settings : TrustSettings
     bootstrap : BootstrapSettings
     floor : float
@@ -146,6 +153,7 @@ class Examination:
     model: TrainedModel
     bands: GroupedBands
     explained: Choice
+    beside: Choice
     settings: TrustSettings
     bootstrap: BootstrapSettings
     floor: float
@@ -153,172 +161,406 @@ class Examination:
     @property
     def choices(self) -> tuple[Choice, ...]:
         """Compared methods and layers (`choices_of`)."""
-        return choices_of(self.explained, self.model.blocks, self.settings.methods)
+        return choices_of(self.explained, self.beside, self.model.blocks, self.settings.methods)
 
-    def sample(self, units: pd.DataFrame, data: Units, n_patches: int) -> PatchSample:
-        """Sample patches of the units of one part (`sample_patches`) according to the settings."""
-        contributions = None
-        if self.settings.sampling == "by_contribution":
-            contributions = log_contributions(self.model, data, patch_table(units, data.settings))
-        return sample_patches(
-            units, data, self.model.judged_classes, n_patches, self.settings.seed, self.bootstrap, contributions
-        )
+    def observer(
+        self, part: "ExaminedPart", question: Question, store: ArrayStore, explained: np.ndarray | None = None
+    ) -> Observer:
+        """Prepare to observe the units of a part."""
+        target = part.data.target if explained is None else explained
+        order = order_of_units(part.units, self.settings.seed)
+        return Observer(self.model, self.bands, part.data, target, order, question, self.settings.seed, store)
 
-    def scores(self, sample: PatchSample, stores: Callable[[str], ScoreStore]) -> dict[str, OcclusionScores]:
-        """Prepare to occlude a sample (`occlusion_scores`) with the fills of the settings."""
-        settings = self.settings
-        return occlusion_scores(self.model, self.bands, sample, settings.fills, self.floor, settings.seed, stores)
+
+@dataclass(frozen=True)
+class ExaminedPart:
+    """Units of a part that is examined.
+
+    Attributes
+    ----------
+    name : str
+    units : DataFrame
+        ``patient_id, target`` of each unit.
+    data : Units
+        Frames of the same units, in the same order.
+    explained : int64 [shape=(unit,)]
+        Class of each unit whose score heat explains.
+    auroc : Interval
+        AUROC of the model on the part.
+    """
+
+    name: str
+    units: pd.DataFrame
+    data: Units
+    explained: np.ndarray
+    auroc: Interval
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Evidence and verdict on the heat of one choice for one class."""
+
+    evidence: Evidence
+    verdict: Verdict
+    heat: np.ndarray
+    effect: np.ndarray
+    random_correlation: float | None
+    control_correlation: float | None
+
+    @property
+    def agreement(self) -> Agreement:
+        """How heat agrees with occlusion."""
+        return self.evidence.agreement
 
 
 def examine(
-    examination: Examination,
-    sample: PatchSample,
-    auroc: Interval,
-    stores: Callable[[str], ScoreStore],
-    control: nn.Module | None = None,
+    examination: Examination, part: ExaminedPart, stores: Stores, control: nn.Module | None = None
 ) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
-    """Gather the evidence on one part and decide on every method.
+    """Gather the evidence on one part, on as many recordings as the verdict needs, and decide on every method.
 
     Parameters
     ----------
     examination : Examination
-    sample : PatchSample
-        Patches of the part.
-    auroc : Interval
-        AUROC of the model on the part.
+    part : ExaminedPart
     stores : callable
-        Takes a fill; returns the `respcam.evidence.occlusion.ScoreStore` of its scores.
+        Takes a name; returns the `respcam.evidence.observation.ArrayStore` of what was observed.
     control : nn.Module, optional
         Network of the same shape, trained on permuted labels.
 
     Returns
     -------
     tables : dict of str to DataFrame
-        ``occlusion`` (`occlusion_table`), ``methods`` (`method_table`, with similarity, shares and
-        verdicts), ``profiles`` (`profile_table`) and ``randomisation`` (`randomisation_table`).
+        ``occlusion`` (`respcam.evidence.occlusion.occlusion_table`), ``methods`` (a row per choice and class) and
+        ``profiles`` (a row per choice, class and group of Hz).
     verdict : dict
-        Plain data: ``is_supported, outcome, words, objections_to_model, supported_methods, top, drop,
-        n_patches, n_judged, n_patients``.
+        Plain data: ``outcome, is_supported, words, classes, beside, top, drop, n_units, n_looked, n_patients,
+        looks``.
     """
-    model, bands, settings = examination.model, examination.bands, examination.settings
-    scores = examination.scores(sample, stores)
-    conditions = sweep(len(bands.present))
-    for fill, of_fill in scores.items():
-        removed = [condition.removed for condition in conditions]
-        of_fill.score(removed, np.arange(len(sample)), f"occlude {sample.part}, {fill}")
-    # equal weight for each class: an unnatural input pushes every patch towards one class, and this cancels out
-    # median over the fills: a fill that makes the input too unnatural would dominate a mean
-    by_fill = {
-        fill: resampled_mean(drops_of_target(of_fill, sample), sample.weights, sample.target)
-        for fill, of_fill in scores.items()
-    }
-    effect = np.median(list(by_fill.values()), axis=0)
-
-    heat = model.heat(sample.judged_patches, sample.judged_target, examination.choices)
-    profiles = profiles_of(sample, heat)
-    randomisation = randomisation_table(model, sample, heat, settings.seed)
-    methods = method_table(
-        sample, next(iter(scores.values())), profiles, effect, settings.random_orders, settings.seed
-    )
-    origin = ["method", "layers"]
-    last = randomisation[randomisation["step"] == randomisation["step"].max()].set_index(origin)
-    methods = methods.join(last["similarity"], on=origin)
-    methods = methods.join(share_table(sample, heat, examination.floor).set_index(origin), on=origin)
-    if control is not None:
-        similarity = control_similarity(model, sample, profiles, control, bands)
-        methods["control_similarity"] = [similarity.get(choice, np.nan) for choice in profiles]
-    methods, verdict = _judged(examination, sample, methods, effect, auroc)
-    tables = {
-        "occlusion": occlusion_table(sample, scores, conditions),
-        "methods": methods,
-        "profiles": profile_table(profiles, by_fill, effect, bands),
-        "randomisation": randomisation,
-    }
-    return tables, verdict
+    work = _Work(examination, part, stores, control)
+    work.grow()
+    return work.tables(), work.verdict()
 
 
-def _judged(
-    examination: Examination, sample: PatchSample, methods: pd.DataFrame, effect: np.ndarray, auroc: Interval
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Add the verdict on every method to the table; return also that on the explained method as plain data."""
-    to_model = objections_to_model(auroc)
-    evidence = [_evidence_of(row) for row in methods.to_dict("records")]
-    verdicts = [judge(objections_to_method(item, examination.settings.limits), to_model) for item in evidence]
-    methods = methods.assign(**_verdict_columns(methods["is_method"].tolist(), verdicts))
-    top = int(effect[0].argmax())
-    top_hz, densest_hz = examination.bands.names[top], methods["densest_hz"].iloc[0]
-    explained = verdicts[0]
-    verdict = {
-        "is_supported": explained.outcome is Outcome.SUPPORTED,
-        "outcome": str(explained.outcome),
-        "words": verdict_sentence(explained, examination.explained, evidence[0], densest_hz, top_hz),
-        "objections_to_model": [objection.plain for objection in to_model],
-        "supported_methods": [
-            {"method": choice.method, "layers": list(choice.layers)}
-            for choice, is_supported in zip(examination.choices, methods["is_supported"], strict=False)
-            if is_supported
-        ],
-        "top": {"occlusion": top_hz, "heat": densest_hz},
-        "drop": asdict(with_spread(effect[:, top])),
-        "n_patches": len(sample),
-        "n_judged": len(sample.judged),
-        "n_patients": int(sample.rows["patient_id"].nunique()),
-    }
-    return methods, verdict
+class _Work:
+    """The examination of one part."""
+
+    def __init__(self, examination: Examination, part: ExaminedPart, stores: Stores, control: nn.Module | None):
+        self.examination, self.part = examination, part
+        settings, model = examination.settings, examination.model
+        self.fills = [fill for fill in settings.fills if fill != "other" or part.units["target"].nunique() > 1]
+        if len(self.fills) < len(settings.fills):
+            log.warning("trust: %s has only one class; the fill 'other' is left out", part.name)
+            self.fills = self.fills or [CURVE_FILL]
+        n_groups = len(examination.bands.present)
+        singles = sweep(n_groups, [SINGLE])
+        self.curves = sweep(n_groups, [LOW_PASS, HIGH_PASS])
+        question = Question(None, examination.choices, dict.fromkeys(self.fills, singles), has_loudness=True)
+        self.trained = examination.observer(part, question, stores("trained"), part.explained)
+        self.cut = examination.observer(part, Question(None, (), {CURVE_FILL: self.curves}), stores("curves"))
+        others = {f"random{n}": randomised(model.network, settings.seed + n) for n in range(settings.random_networks)}
+        if control is not None:
+            others["permuted"] = model.fabric.to_device(control)
+        shown = tuple(dict.fromkeys([examination.explained, examination.beside]))
+        self.others = {
+            name: examination.observer(
+                part, Question(network, shown, dict.fromkeys(self.fills, singles)), stores(name), part.explained
+            )
+            for name, network in others.items()
+        }
+        self.sizes = sample_sizes(settings.first, len(part.units), settings.largest)
+        self.classes = sorted(set(part.explained.tolist()))
+        #: several looks and classes: each interval is so wide that all of them hold together (Bonferroni)
+        self.alpha = ALPHA / (len(self.sizes) * len(self.classes))
+        self.looks: list[int] = []
+        self.findings: dict[tuple[Choice, int], Finding] = {}
+
+    def grow(self) -> None:
+        """Look at more and more recordings, until the verdict on the explained heat is decided."""
+        start_s, settings = time.monotonic(), self.examination.settings
+        for name, observer in {**self.others, "curves": self.cut}.items():
+            observer.look(self.sizes[0], f"{self.part.name}, {name}")
+        for size in self.sizes:
+            self.trained.look(size, f"occlude {self.part.name}")
+            self.looks.append(size)
+            self.findings = self._findings(self.examination.explained)
+            is_over = settings.budget_s is not None and time.monotonic() - start_s > settings.budget_s
+            if self._outcome(self.examination.explained) is not Outcome.UNDECIDED or self._is_chance or is_over:
+                break
+        for choice in self.examination.choices[1:]:
+            self.findings |= self._findings(choice)
+
+    @property
+    def _is_chance(self) -> bool:
+        """Whether more recordings cannot change the verdict."""
+        return self.part.auroc.low is None or self.part.auroc.low <= 0.5
+
+    def _outcome(self, choice: Choice) -> Outcome:
+        """Best outcome over the classes: heat for one class may show what heat for another cannot."""
+        outcomes = [self.findings[choice, k].verdict.outcome for k in self.classes]
+        return next(outcome for outcome in OUTCOMES if outcome in outcomes)
+
+    def _rows(self, observer: Observer) -> np.ndarray:
+        """Positions of the observed units."""
+        return observer.order[: len(observer)]
+
+    def _weights(self, observer: Observer) -> np.ndarray:
+        patients = self.part.units["patient_id"].to_numpy()[self._rows(observer)]
+        return weights_and_resamples(patients, self.examination.bootstrap)
+
+    def _effect(self, observer: Observer, k: int, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Effect of each group for a class, by fill, and the median of the fills."""
+        target = self.part.data.target[self._rows(observer)]
+        by_fill = {fill: class_effect(observer.drop(fill), target, k, weights) for fill in self.fills}
+        # a fill that makes the input too unnatural would dominate a mean
+        return {MEDIAN: np.median(list(by_fill.values()), axis=0), **by_fill}
+
+    def _heat(self, observer: Observer, per_band: np.ndarray, k: int, weights: np.ndarray) -> np.ndarray:
+        """Heat for a class per group, mean over its recordings: [shape=(1 + resample, group)]."""
+        is_class = self.part.explained[self._rows(observer)] == k
+        per_group = self.examination.bands.per_group(per_band)
+        return resampled_mean(per_group[is_class], weights[:, is_class])
+
+    def _findings(self, choice: Choice) -> dict[tuple[Choice, int], Finding]:
+        weights = self._weights(self.trained)
+        return {(choice, k): self._finding(choice, k, self.trained.heat(choice), weights) for k in self.classes}
+
+    def _finding(self, choice: Choice, k: int, per_band: np.ndarray, weights: np.ndarray) -> Finding:
+        limits = self.examination.settings.limits
+        effect = self._effect(self.trained, k, weights)[MEDIAN]
+        heat = self._heat(self.trained, per_band, k, weights)
+        found = agreement(heat, effect, self.examination.bands, limits.min_effect, self.alpha)
+        over_random, random_answer, random_correlation = self._against_random(choice, k)
+        evidence = Evidence(found, over_random, random_answer)
+        verdict = judge(objections_to(evidence, self.part.auroc, limits))
+        control = self._other(choice, k, "permuted") if "permuted" in self.others else None
+        return Finding(evidence, verdict, heat, effect, random_correlation, control)
+
+    def _against_random(self, choice: Choice, k: int) -> tuple[Interval, float | None, float | None]:
+        """Agreement of heat over that of random weights, how alike the two answers are, and the latter agreement."""
+        if choice not in self.others["random0"].question.choices:
+            return Interval(None, None, None), None, None
+        first = self.others["random0"]
+        weights, n = self._weights(first), len(first)
+        effect = self._first_effect(k, weights)
+        own = self._heat(first, self.trained.heat(choice)[:n], k, weights)
+        networks = [observer for name, observer in self.others.items() if name.startswith("random")]
+        of_random = np.mean(
+            [correlation(self._heat(o, o.heat(choice), k, weights), effect) for o in networks], axis=0
+        )
+        answers = [correlation(self._size(o, weights), self._size(self.trained, weights))[0] for o in networks]
+        over = with_spread(correlation(own, effect) - of_random, self.alpha)
+        return over, float(np.mean(answers)), float(of_random[0])
+
+    def _first_effect(self, k: int, weights: np.ndarray) -> np.ndarray:
+        """Effect in the trained network on the recordings that other networks have seen."""
+        n = weights.shape[1]
+        target = self.part.data.target[self.trained.order[:n]]
+        drops = [class_effect(self.trained.drop(fill)[:n], target, k, weights) for fill in self.fills]
+        return np.median(drops, axis=0)
+
+    def _size(self, observer: Observer, weights: np.ndarray) -> np.ndarray:
+        """Mean size of the change of the log-odds, without its sign: random weights have no side."""
+        changes = [np.abs(observer.drop(fill)[: weights.shape[1]]).mean(axis=2) for fill in self.fills]
+        return np.median([resampled_mean(change, weights) for change in changes], axis=0)
+
+    def _other(self, choice: Choice, k: int, name: str) -> float | None:
+        observer = self.others[name]
+        if choice not in observer.question.choices:
+            return None
+        weights = self._weights(observer)
+        heat = self._heat(observer, observer.heat(choice), k, weights)
+        return float(correlation(heat, self._first_effect(k, weights))[0])
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Tables of `examine`."""
+        shares = self._shares().set_index(["method", "layers", "score"])
+        methods = pd.DataFrame([*self._method_rows(), *self._loudest_rows()])
+        methods = methods.join(shares, on=["method", "layers", "score"])
+        return {"occlusion": self._occlusion(), "methods": methods, "profiles": self._profiles()}
+
+    def _method_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                **self._origin(choice, k),
+                "is_method": True,
+                **self._agreement_columns(found.heat, found.effect),
+                "random_agreement": found.random_correlation,
+                "random_answer": found.evidence.random_answer,
+                "control_agreement": found.control_correlation,
+                "outcome": str(found.verdict.outcome),
+                "is_supported": found.verdict.outcome is Outcome.SUPPORTED,
+                "objections": joined_sentences(found.verdict.objections),
+            }
+            for (choice, k), found in self.findings.items()
+        ]
+
+    def _loudest_rows(self) -> list[dict[str, Any]]:
+        weights, loudness = self._weights(self.trained), self.trained.observed[LOUDNESS]
+        return [
+            {
+                **self._origin(LOUDEST_BAND, k),
+                "is_method": False,
+                **self._agreement_columns(
+                    self._heat(self.trained, loudness, k, weights), self._effect(self.trained, k, weights)[MEDIAN]
+                ),
+                "outcome": "",
+                "is_supported": False,
+                "objections": "",
+            }
+            for k in self.classes
+        ]
+
+    def _origin(self, choice: Choice, k: int) -> dict[str, Any]:
+        name = self.examination.model.class_names[k]
+        return {"method": choice.method, "layers": choice.place, "score": choice.score, "class": name}
+
+    def _agreement_columns(self, heat: np.ndarray, effect: np.ndarray) -> dict[str, Any]:
+        """Columns of the table of methods, with intervals at 95 %."""
+        bands = self.examination.bands
+        found = agreement(heat, effect, bands, self.examination.settings.limits.min_effect)
+        return {
+            **interval_columns("agreement", found.correlation),
+            "densest_hz": bands.names[found.hottest],
+            **interval_columns("densest_drop", found.hottest_effect),
+            "costliest_hz": bands.names[found.costliest],
+            **interval_columns("costliest_drop", found.costliest_effect),
+        }
+
+    def _shares(self) -> pd.DataFrame:
+        data, units = self.part.data, self.trained.order[:N_SHARES].tolist()
+        grids = [data.grid(unit) for unit in units]
+        counts = [len(grid) for grid in grids]
+        patches = np.concatenate(grids)
+        n_frames = np.repeat([len(data.frames[unit]) for unit in units], counts)
+        heat = self.examination.model.heat(patches, counts, self.part.explained[units], self.examination.choices)
+        return share_table(patches, n_frames, heat, self.examination.floor)
+
+    def _occlusion(self) -> pd.DataFrame:
+        bands, names = self.examination.bands, self.examination.model.class_names
+        tables = []
+        for observer, fills in ((self.trained, self.fills), (self.cut, [CURVE_FILL])):
+            target = self.part.data.target[self._rows(observer)]
+            weights, intact = self._weights(observer), observer.observed[INTACT]
+            for fill in fills:
+                conditions = observer.question.conditions[fill]
+                scores = {fill: observer.log_odds(fill)}
+                tables.append(occlusion_table(scores, intact, conditions, target, weights, bands, names))
+        return pd.concat(tables, ignore_index=True)
+
+    def _profiles(self) -> pd.DataFrame:
+        """Heat per group for every choice and class, and the effect for every class and fill."""
+        bands, weights = self.examination.bands, self._weights(self.trained)
+        uniform = bands.bands_per_group / bands.bands_per_group.sum()
+        heat = {key: found.heat[0] for key, found in self.findings.items()}
+        loudness = self.trained.observed[LOUDNESS]
+        heat |= {(LOUDEST_BAND, k): self._heat(self.trained, loudness, k, weights)[0] for k in self.classes}
+        rows: list[dict[str, Any]] = []
+        for (choice, k), per_group in heat.items():
+            share = per_group / (per_group.sum() if per_group.sum() > 0 else np.nan)
+            base = {**self._origin(choice, k), "fill": ""}
+            rows += [
+                {**base, "hz": hz, "share": of_group, "ratio": of_group / of_uniform}
+                for hz, of_group, of_uniform in zip(bands.names, share, uniform, strict=True)
+            ]
+        for k in self.classes:
+            for fill, effect in self._effect(self.trained, k, weights).items():
+                base = {**self._origin(OCCLUSION, k), "fill": fill}
+                rows += [
+                    {**base, "hz": hz, **interval_columns("drop", with_spread(effect[:, place]))}
+                    for place, hz in enumerate(bands.names)
+                ]
+        return pd.DataFrame(rows)
+
+    def verdict(self) -> dict[str, Any]:
+        """Plain data of `examine`."""
+        explained = self._verdict_on(self.examination.explained)
+        best = self.findings[self.examination.explained, explained.pop("class")]
+        names = self.examination.bands.names
+        return {
+            **explained,
+            "beside": {
+                key: value for key, value in self._verdict_on(self.examination.beside).items() if key != "class"
+            },
+            "top": {"occlusion": names[best.agreement.costliest], "heat": names[best.agreement.hottest]},
+            "drop": asdict(with_spread(best.effect[:, best.agreement.costliest])),
+            "n_units": len(self.part.units),
+            "n_looked": len(self.trained),
+            "n_patients": int(self.part.units["patient_id"].iloc[self._rows(self.trained)].nunique()),
+            "looks": self.looks,
+            "alpha": self.alpha,
+        }
+
+    def _verdict_on(self, choice: Choice) -> dict[str, Any]:
+        names, outcome = self.examination.model.class_names, self._outcome(choice)
+        findings = {k: self.findings[choice, k] for k in self.classes}
+        judged = self.examination.model.judged_classes
+        order = sorted(findings, key=lambda k: (OUTCOMES.index(findings[k].verdict.outcome), k not in judged))
+        words = {
+            k: verdict_sentence(found.verdict, choice, names[k], found.agreement, self.examination.bands.names)
+            for k, found in findings.items()
+        }
+        return {
+            "method": choice.method,
+            "layers": list(choice.layers),
+            "score": choice.score,
+            "class": order[0],
+            "outcome": str(outcome),
+            "is_supported": outcome is Outcome.SUPPORTED,
+            "words": words[order[0]],
+            "classes": [
+                {
+                    "class": names[k],
+                    "outcome": str(findings[k].verdict.outcome),
+                    "words": words[k],
+                    "objections": [objection.plain for objection in findings[k].verdict.objections],
+                }
+                for k in order
+            ],
+        }
 
 
-def _verdict_columns(is_method: Sequence[bool], verdicts: Sequence[Verdict]) -> dict[str, list[Any]]:
-    """Columns ``is_supported, outcome`` (blank for a baseline) and ``objections`` (in words)."""
-    pairs = list(zip(is_method, verdicts, strict=True))
-    return {
-        "is_supported": [is_judged and verdict.outcome is Outcome.SUPPORTED for is_judged, verdict in pairs],
-        "outcome": [str(verdict.outcome) if is_judged else "" for is_judged, verdict in pairs],
-        "objections": [joined_sentences(verdict.objections) for _, verdict in pairs],
-    }
+OCCLUSION = Choice("occlusion", (), "")  # rows of the profiles that no heat made
 
 
-def _evidence_of(row: Mapping[Any, Any]) -> Evidence:
-    """Read the evidence from a row of the table of methods."""
-
-    def interval_of(name: str) -> Interval:
-        values = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-        return Interval(*(None if pd.isna(value) else float(value) for value in values))
-
-    similarity = None if pd.isna(row["similarity"]) else float(row["similarity"])
-    return Evidence(interval_of("agreement"), interval_of("over_random"), interval_of("over_loudest"), similarity)
-
-
-def suggested_cutoff(
-    examination: Examination, sample: PatchSample, stores: Callable[[str], ScoreStore]
-) -> dict[str, Any]:
+def suggested_cutoff(examination: Examination, part: ExaminedPart, stores: Stores) -> dict[str, Any]:
     """Find the lowest cut-off that costs no more than the margin.
 
     Parameters
     ----------
     examination : Examination
-    sample : PatchSample
-        Patches of the validation part; nothing is chosen on a test part.
+    part : ExaminedPart
+        The validation part; nothing is chosen on a test part.
     stores : callable
-        Takes a fill; returns the store of its scores.
+        Takes a name; returns the store of what was observed.
 
     Returns
     -------
     dict
-        ``cutoff_hz`` (None where every cut-off costs more), ``margin, fill, n_patches, n_patients`` and
+        ``cutoff_hz`` (None where every cut-off costs more), ``margin, fill, n_units, n_patients`` and
         the ``curve``: cutoff_hz, drop of AUROC and its interval.
     """
     margin = examination.settings.limits.margin
-    fill, scores = next(iter(examination.scores(sample, stores).items()))
-    conditions = sweep(len(examination.bands.present), ["low_pass"])
-    scores.score([condition.removed for condition in conditions], np.arange(len(sample)), "low-pass curve")
-    table = occlusion_table(sample, {fill: scores}, conditions)
+    conditions = sweep(len(examination.bands.present), [LOW_PASS])
+    observer = examination.observer(part, Question(None, (), {CURVE_FILL: conditions}), stores("cutoff"))
+    observer.look(2 * examination.settings.first, "low-pass curve")
+    rows = observer.order[: len(observer)]
+    units = part.units.iloc[rows]
+    table = occlusion_table(
+        {CURVE_FILL: observer.log_odds(CURVE_FILL)},
+        observer.observed[INTACT],
+        conditions,
+        part.data.target[rows],
+        weights_and_resamples(units["patient_id"].to_numpy(), examination.bootstrap),
+        examination.bands,
+        examination.model.class_names,
+    )
     curve = table.loc[table["of"] == "auroc", ["cutoff_hz", "drop", "drop_low", "drop_high"]]
     lowest = lowest_cutoff(curve["cutoff_hz"].tolist(), curve["drop_high"].astype(float).tolist(), margin)
     return {
         "cutoff_hz": lowest,
         "margin": margin,
-        "fill": fill,
-        "n_patches": len(sample),
-        "n_patients": int(sample.rows["patient_id"].nunique()),
+        "fill": CURVE_FILL,
+        "n_units": len(units),
+        "n_patients": int(units["patient_id"].nunique()),
         "curve": curve.astype(float).to_dict("records"),
     }

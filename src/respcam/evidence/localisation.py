@@ -5,22 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import torch
 from torch import nn
 from tqdm import tqdm
 
-from respcam.data.patches import PatchSettings, patch_table, starts_in_unit
-from respcam.evidence.faithfulness import interval_columns, randomised_in_cascade, resampled_mean, with_spread
+from respcam.data.patches import PatchSettings, patch_starts
+from respcam.evidence.faithfulness import interval_columns, randomised, resampled_mean, with_spread
 from respcam.heat import resize
 from respcam.heat.cam import Choice
 from respcam.metrics import BootstrapSettings, weights_and_resamples
-from respcam.network import inputs
 from respcam.network.inputs import Units
 from respcam.network.trained import TrainedModel
 
-LOUDEST_MOMENT = Choice("loudest_moment", ())  # a baseline without a model, in the same table as the methods
+LOUDEST_MOMENT = Choice("loudest_moment", (), "")  # a baseline without a model, in the same table as the methods
 TRAINED, RANDOM, NO_WEIGHTS = "trained", "random", ""
-ORIGIN = ["method", "layers", "weights"]
+ORIGIN = ["method", "layers", "score", "weights"]
 MEASURES = ["pointing", "inside", "covered", "gain", "error_s"]
 LEADS = ["pointing_lead", "inside_lead"]
 COLUMNS = [*ORIGIN, "n_recordings", "n_patients", *MEASURES, *LEADS]
@@ -132,6 +130,8 @@ class AnnotatedUnits:
     patches : PatchSettings
         Length and hop of the patches for heat.
     frame_rate_hz : float
+    is_pooled : bool
+        Whether heat explains the score of a recording; else that of each patch by itself.
     """
 
     units: pd.DataFrame
@@ -139,6 +139,7 @@ class AnnotatedUnits:
     events: Mapping[str, Sequence[tuple[float, float]]]
     patches: PatchSettings
     frame_rate_hz: float
+    is_pooled: bool = True
 
     def is_inside(self, unit: int) -> np.ndarray:
         """Mark the frames of a recording inside its events: bool [shape=(frame,)]."""
@@ -163,7 +164,7 @@ def localisation_table(
     Returns
     -------
     DataFrame
-        ``method, layers, weights`` (trained or random; blank for `LOUDEST_MOMENT`), ``n_recordings,
+        ``method, layers, score, weights`` (trained or random; blank for `LOUDEST_MOMENT`), ``n_recordings,
         n_patients``. With intervals: ``pointing`` (share of recordings whose hottest moment lies in an event),
         ``inside`` (share of heat in events), ``covered`` (share of time in events), ``gain`` (inside minus
         covered), ``error_s`` (time from the hottest moment to the nearest event), ``pointing_lead`` and
@@ -180,12 +181,11 @@ def localisation_table(
             hit, share, distance = localise(weight, is_inside)
             error_s = distance / annotated.frame_rate_hz
             measures = (hit, share, is_inside.mean(), share - is_inside.mean(), error_s)
-            rows.append((choice.method, choice.place, weights, unit, patient, *measures))
+            rows.append((choice.method, choice.place, choice.score, weights, unit, patient, *measures))
     table = pd.DataFrame(rows, columns=[*ORIGIN, "unit", "patient_id", *MEASURES])
-    reference = Choice("grad_cam", tuple(model.blocks[-1:]))
-    is_reference = (
-        (table["method"] == reference.method) & (table["layers"] == reference.place) & (table["weights"] == TRAINED)
-    )
+    reference = Choice("grad_cam", tuple(model.blocks[-1:]), "class_score")
+    origin = [reference.method, reference.place, reference.score, TRAINED]
+    is_reference = (table[ORIGIN] == origin).all(axis=1)
     of_reference = table[is_reference].set_index("unit")
     for name in ("pointing", "inside"):
         table[f"{name}_lead"] = table[name] - table["unit"].map(of_reference[name].fillna(0))
@@ -196,36 +196,22 @@ def _heat_over_time(
     model: TrainedModel, choices: Sequence[Choice], annotated: AnnotatedUnits, seed: int
 ) -> Iterator[tuple[int, dict[tuple[Choice, str], np.ndarray]]]:
     """Heat [shape=(frame,)] of each recording by choice and weights, and the loudness."""
-    table = patch_table(annotated.units, annotated.patches)
-    starts, patches_of_unit = starts_in_unit(table, annotated.units), table.groupby("unit").indices
-    torch.manual_seed(seed)
-    networks: dict[str, nn.Module | None] = {
-        TRAINED: None,
-        RANDOM: next(iter(randomised_in_cascade(model.network, 1)))[1],
-    }
-    bar = tqdm(total=len(annotated.units), desc="compare heat with events", unit="rec", leave=False)
-    for batch in inputs.unit_batches(annotated.data, 4 * model.batch_patches):
-        patches = [annotated.data.grid(unit, annotated.patches) for unit in batch]
-        unit_of_patch = np.repeat(batch, [len(of_unit) for of_unit in patches])
-        joined, index = np.concatenate(patches), np.concatenate([patches_of_unit[unit] for unit in batch])
-        target = table["target"].to_numpy()[index]
-        over_time = {
-            (choice, weights): resize.margins(maps, *joined.shape[1:])[1].numpy()
-            for weights, network in networks.items()
-            for choice, maps in model.heat(joined, target, choices, network).items()
-        }
-        for unit in batch:
-            n_frames = int(annotated.units["n_frames"].iloc[unit])
-            heat = {
-                origin: resize.joined(
-                    per_frame[unit_of_patch == unit][:, None], starts[patches_of_unit[unit]], n_frames
-                )[0]
-                for origin, per_frame in over_time.items()
-            }
-            loudness = np.exp(annotated.data.of(unit)[:n_frames].astype(np.float64)).sum(axis=1)
-            yield unit, {**heat, (LOUDEST_MOMENT, NO_WEIGHTS): loudness}
-        bar.update(len(batch))
-    bar.close()
+    networks: dict[str, nn.Module | None] = {TRAINED: None, RANDOM: randomised(model.network, seed)}
+    target = annotated.units["target"].to_numpy()
+    for unit in tqdm(range(len(annotated.units)), desc="compare heat with events", unit="rec", leave=False):
+        patches = annotated.data.grid(unit, annotated.patches)
+        starts = patch_starts(len(annotated.data.frames[unit]), annotated.patches)
+        counts = [len(patches)] if annotated.is_pooled else [1] * len(patches)
+        n_frames = int(annotated.units["n_frames"].iloc[unit])
+        over_time = {}
+        for weights, network in networks.items():
+            heat = model.heat(patches, counts, np.full(len(counts), target[unit]), choices, network)
+            for choice, maps in heat.items():
+                per_frame = resize.margins(maps, *patches.shape[1:])[1].numpy()[:, None]
+                along = resize.joined(per_frame, starts, n_frames, is_mean=not annotated.is_pooled)
+                over_time[choice, weights] = along[0]
+        loudness = np.exp(annotated.data.of(unit)[:n_frames].astype(np.float64)).sum(axis=1)
+        yield unit, {**over_time, (LOUDEST_MOMENT, NO_WEIGHTS): loudness}
 
 
 def _over_recordings(table: pd.DataFrame, bootstrap: BootstrapSettings) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""Verdicts on heat: supported, undecided or not supported, with the objections."""
+"""Verdicts on the heat for a class: supported, undecided or not supported, with the objections."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from respcam.errors import Refused
+from respcam.evidence.agreement import Agreement
 from respcam.heat.cam import METHODS, Choice
 from respcam.metrics import Interval
 
@@ -17,10 +18,11 @@ class Limits:
     Parameters
     ----------
     min_agreement : float
-        Lowest correlation between the heat of a method and the drop under occlusion, over groups of Hz. Ranks
-        are not used: where the model needs one group, the ranks of the others are noise.
-    max_similarity : float
-        Limit of the rank correlation between heat and the heat of the network with random weights.
+        Lowest correlation between the heat for a class and the effect of occlusion, over groups of Hz. Ranks are not
+        used: where the model needs one group, the ranks of the others are noise.
+    min_effect : float
+        Smallest effect of the hottest group, as a share of that of the costliest group. It is below 1 because enough
+        recordings tell any two groups apart, also two that both carry the score.
     margin : float
         Largest loss of AUROC at a suggested cut-off.
     closeness : float
@@ -30,47 +32,50 @@ class Limits:
     """
 
     min_agreement: float = 0.5
-    max_similarity: float = 0.3
+    min_effect: float = 0.5
     margin: float = 0.05
     closeness: float = 0.8
     max_blank: float = 0.9
 
     def __post_init__(self) -> None:
-        for name in ("min_agreement", "max_similarity", "margin", "closeness", "max_blank"):
+        for name in ("min_agreement", "min_effect", "margin", "closeness", "max_blank"):
             if not 0 <= getattr(self, name) <= 1:
                 raise Refused(f"trust.limits.{name} is {getattr(self, name)}; expected 0 to 1")
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Evidence about one method on one model.
+    """Evidence about the heat of one method for one class.
 
     Attributes
     ----------
-    agreement : Interval
-        Correlation of heat with the drop under occlusion, over groups of Hz.
-    over_random, over_loudest : Interval
-        Faithfulness of the order of groups by heat, minus that of random orders, and of the order by loudness.
-    similarity : float or None
-        Rank correlation of heat with the heat of the network with random weights.
+    agreement : Agreement
+    over_random : Interval
+        Correlation of heat with the effect, minus that of the heat of a network with random weights.
+    random_answer : float or None
+        Correlation of the effect in a network with random weights with that in the trained network. If it is high,
+        both listen to the same groups, and their heat has to be alike.
     """
 
-    agreement: Interval
+    agreement: Agreement
     over_random: Interval
-    over_loudest: Interval
-    similarity: float | None
+    random_answer: float | None
 
 
 class ObjectionKind(StrEnum):
     """Reason why heat is not supported."""
 
     CHANCE = "chance"  # the model is not clearly better than chance
-    NO_EFFECT = "no_effect"  # agreement with occlusion is not defined
-    DISAGREEMENT = "disagreement"  # heat disagrees with occlusion
-    UNCERTAIN = "uncertain"  # too few patches to confirm the agreement with occlusion
-    NOT_BETTER_THAN_RANDOM = "not_better_than_random"
-    WORSE_THAN_LOUDEST = "worse_than_loudest"
-    INSENSITIVE = "insensitive"  # heat does not depend on the weights
+    DISAGREEMENT = "disagreement"  # heat surely disagrees with occlusion
+    ELSEWHERE = "elsewhere"  # the hottest group surely carries little of the score
+    INSENSITIVE = "insensitive"  # random weights, which listen elsewhere, surely give better heat
+    NO_EFFECT = "no_effect"  # no group surely carries the score
+    UNCERTAIN = "uncertain"  # agreement is not sure
+    UNCERTAIN_PLACE = "uncertain_place"  # it is not sure that the hottest group carries the score
+    NOT_BETTER_THAN_RANDOM = "not_better_than_random"  # random weights, which listen elsewhere, give as good heat
+
+
+AGAINST = {ObjectionKind.DISAGREEMENT, ObjectionKind.ELSEWHERE, ObjectionKind.INSENSITIVE}
 
 
 @dataclass(frozen=True)
@@ -106,111 +111,125 @@ class Outcome(StrEnum):
     NOT_SUPPORTED = "not_supported"
 
 
+#: from the best outcome to the worst
+OUTCOMES = (Outcome.SUPPORTED, Outcome.UNDECIDED, Outcome.NOT_SUPPORTED)
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """Outcome for one method, with its reasons.
+    """Outcome for the heat of one method for one class, with its reasons.
 
     Attributes
     ----------
     outcome : Outcome
     objections : tuple of Objection
-        Objections to the method.
-    objections_to_model : tuple of Objection
-        Objections to the model; a single one excludes every method.
     """
 
     outcome: Outcome
     objections: tuple[Objection, ...] = ()
-    objections_to_model: tuple[Objection, ...] = ()
 
 
-def objections_to_method(evidence: Evidence, limits: Limits) -> list[Objection]:
-    """List the objections to a method; a supported method has none.
+def objections_to(evidence: Evidence, auroc: Interval, limits: Limits) -> list[Objection]:
+    """List the objections to the heat of a method for a class; supported heat has none.
 
     Parameters
     ----------
     evidence : Evidence
+    auroc : Interval
+        AUROC of the model on the examined part.
     limits : Limits
 
     Returns
     -------
     list of Objection
     """
-    objections = []
-    agreement, over_random, over_loudest = evidence.agreement, evidence.over_random, evidence.over_loudest
-    if agreement.value is None or agreement.low is None:
-        objections.append(Objection(ObjectionKind.NO_EFFECT))
-    elif agreement.value < limits.min_agreement:
-        objections.append(Objection(ObjectionKind.DISAGREEMENT, {"agreement": agreement.value}))
-    elif agreement.low <= 0:
-        figures = {"agreement": agreement.value, "agreement_low": agreement.low}
-        objections.append(Objection(ObjectionKind.UNCERTAIN, figures))
-    if over_random.low is None or not over_random.low > 0:
-        objections.append(Objection(ObjectionKind.NOT_BETTER_THAN_RANDOM, {"over_random_low": over_random.low}))
-    if over_loudest.high is not None and over_loudest.high < 0:
-        objections.append(Objection(ObjectionKind.WORSE_THAN_LOUDEST, {"over_loudest_high": over_loudest.high}))
-    if evidence.similarity is None or not evidence.similarity < limits.max_similarity:
-        objections.append(Objection(ObjectionKind.INSENSITIVE, {"similarity": evidence.similarity}))
-    return objections
+    if auroc.low is None or auroc.low <= 0.5:
+        return [Objection(ObjectionKind.CHANCE, {"auroc": auroc.value, "auroc_low": auroc.low})]
+    found = evidence.agreement
+    if not _is_above(found.costliest_effect.low, 0):
+        return [Objection(ObjectionKind.NO_EFFECT)]
+    return [*_to_agreement(found, limits), *_to_place(found), *_to_independence(evidence, limits)]
 
 
-def objections_to_model(auroc: Interval) -> list[Objection]:
-    """List the objections to a model; with one, nothing can be said about where it listens.
+def _to_agreement(found: Agreement, limits: Limits) -> list[Objection]:
+    value, low, high = found.correlation.value, found.correlation.low, found.correlation.high
+    figures = {"agreement": value, "agreement_low": low, "agreement_high": high}
+    if high is not None and high < limits.min_agreement:
+        return [Objection(ObjectionKind.DISAGREEMENT, figures)]
+    is_sure = _is_above(low, 0) and value is not None and value >= limits.min_agreement
+    return [] if is_sure else [Objection(ObjectionKind.UNCERTAIN, figures)]
 
-    Parameters
-    ----------
-    auroc : Interval
-        AUROC of the model on the examined part.
 
-    Returns
-    -------
-    list of Objection
-    """
-    if auroc.low is not None and auroc.low > 0.5:
+def _to_place(found: Agreement) -> list[Objection]:
+    value, high = found.shortfall.value, found.shortfall.high
+    figures = {"hottest_effect": found.hottest_effect.value, "costliest_effect": found.costliest_effect.value}
+    if high is not None and high < 0:
+        return [Objection(ObjectionKind.ELSEWHERE, figures)]
+    is_sure = _is_above(found.hottest_effect.low, 0) and value is not None and value >= 0
+    return [] if is_sure else [Objection(ObjectionKind.UNCERTAIN_PLACE, figures)]
+
+
+def _to_independence(evidence: Evidence, limits: Limits) -> list[Objection]:
+    if evidence.random_answer is None or evidence.random_answer >= limits.min_agreement:
         return []
-    return [Objection(ObjectionKind.CHANCE, {"auroc": auroc.value, "auroc_low": auroc.low})]
+    figures = {"over_random": evidence.over_random.value, "random_answer": evidence.random_answer}
+    if evidence.over_random.high is not None and evidence.over_random.high < 0:
+        return [Objection(ObjectionKind.INSENSITIVE, figures)]
+    is_better = _is_above(evidence.over_random.value, 0)
+    return [] if is_better else [Objection(ObjectionKind.NOT_BETTER_THAN_RANDOM, figures)]
 
 
-def judge(to_method: Sequence[Objection], to_model: Sequence[Objection]) -> Verdict:
-    """Decide on one method from the objections to it and to the model.
+def _is_above(value: float | None, limit: float) -> bool:
+    return value is not None and value > limit
+
+
+def judge(objections: Sequence[Objection]) -> Verdict:
+    """Decide from the objections.
 
     "Not supported" needs evidence against the heat. Where only certainty is missing, the outcome is undecided.
     """
-    if to_model:
-        outcome = Outcome.NOT_SUPPORTED
-    elif not to_method:
+    if not objections:
         outcome = Outcome.SUPPORTED
-    elif all(objection.kind is ObjectionKind.UNCERTAIN for objection in to_method):
-        outcome = Outcome.UNDECIDED
-    else:
+    elif any(objection.kind in AGAINST for objection in objections):
         outcome = Outcome.NOT_SUPPORTED
-    return Verdict(outcome, tuple(to_method), tuple(to_model))
+    else:
+        outcome = Outcome.UNDECIDED
+    return Verdict(outcome, tuple(objections))
 
 
 def _objection_sentence(objection: Objection) -> str:
     figures = objection.figures
+
+    def shown(name: str) -> str:
+        value = figures.get(name)
+        return "not defined" if value is None else f"{value:.2f}"
+
     match objection.kind:
         case ObjectionKind.CHANCE:
-            auroc, low = figures["auroc"], figures["auroc_low"]
-            shown = "not defined" if auroc is None else f"{auroc:.2f}, interval from {low:.2f}"
-            return f"the model is not clearly better than chance (AUROC {shown})"
-        case ObjectionKind.NO_EFFECT:
-            return "agreement with occlusion is not defined"
+            return f"the model is not clearly better than chance (AUROC {shown('auroc')}, from {shown('auroc_low')})"
         case ObjectionKind.DISAGREEMENT:
-            return f"disagrees with occlusion (correlation {figures['agreement']:.2f})"
+            return f"disagrees with occlusion (correlation {shown('agreement')}, at most {shown('agreement_high')})"
+        case ObjectionKind.ELSEWHERE:
+            return (
+                "its hottest group carries little of the score: without it the log-odds fall by "
+                f"{shown('hottest_effect')}, without the costliest group by {shown('costliest_effect')}"
+            )
+        case ObjectionKind.INSENSITIVE:
+            return "random weights, which listen to other groups, give heat that agrees better"
+        case ObjectionKind.NO_EFFECT:
+            return "no group of Hz surely carries the score"
         case ObjectionKind.UNCERTAIN:
             return (
-                f"occlusion is too uncertain to confirm it (correlation {figures['agreement']:.2f}, interval from "
-                f"{figures['agreement_low']:.2f}): examine more patches (trust.patches)"
+                f"it is not sure that it agrees with occlusion (correlation {shown('agreement')}, from "
+                f"{shown('agreement_low')} to {shown('agreement_high')})"
+            )
+        case ObjectionKind.UNCERTAIN_PLACE:
+            return (
+                "it is not sure that its hottest group carries the score: without it the log-odds fall by "
+                f"{shown('hottest_effect')}, without the costliest group by {shown('costliest_effect')}"
             )
         case ObjectionKind.NOT_BETTER_THAN_RANDOM:
-            return "its hottest groups carry no more of the score than random groups"
-        case ObjectionKind.WORSE_THAN_LOUDEST:
-            return "its hottest groups carry less of the score than the loudest groups"
-        case ObjectionKind.INSENSITIVE:
-            similarity = figures["similarity"]
-            shown = "" if similarity is None else f" (correlation {similarity:.2f})"
-            return f"insensitive to the weights: a network with random weights gives similar heat{shown}"
+            return "random weights, which listen to other groups, give heat that agrees as well"
 
 
 def joined_sentences(objections: Sequence[Objection]) -> str:
@@ -218,39 +237,39 @@ def joined_sentences(objections: Sequence[Objection]) -> str:
     return "; ".join(objection.sentence for objection in objections)
 
 
-def verdict_sentence(verdict: Verdict, choice: Choice, evidence: Evidence, densest_hz: str, top_hz: str) -> str:
-    """Write the verdict on one method in words.
+OUTCOME_WORDS = {
+    Outcome.SUPPORTED: "Supported",
+    Outcome.UNDECIDED: "Undecided",
+    Outcome.NOT_SUPPORTED: "Not supported",
+}
+
+
+def verdict_sentence(
+    verdict: Verdict, choice: Choice, class_name: str, found: Agreement, names: Sequence[str]
+) -> str:
+    """Write the verdict on the heat of one method for one class in words.
 
     Parameters
     ----------
     verdict : Verdict
     choice : Choice
-        The method and its layers.
-    evidence : Evidence
-        Evidence behind the verdict.
-    densest_hz : str
-        Group of Hz with the most heat per band.
-    top_hz : str
-        Group of Hz with the largest drop under occlusion.
+    class_name : str
+    found : Agreement
+    names : sequence of str
+        Names of the groups of Hz.
 
     Returns
     -------
     str
     """
-    if verdict.objections_to_model:
-        objections = joined_sentences(verdict.objections_to_model)
-        return f"Not supported: {objections}. No heat map of this model can be interpreted."
-    title = f"{METHODS[choice.method].title} at {' + '.join(choice.layers)}"
+    title = f"heat for {class_name} ({METHODS[choice.method].title} at {' + '.join(choice.layers)})"
+    word = OUTCOME_WORDS[verdict.outcome]
+    if any(objection.kind is ObjectionKind.CHANCE for objection in verdict.objections):
+        return f"{word}: {title}: {joined_sentences(verdict.objections)}. So no heat map of it says anything."
+    places = f"Heat is densest at {names[found.hottest]} Hz; occlusion costs most at {names[found.costliest]} Hz."
     if verdict.outcome is not Outcome.SUPPORTED:
-        word = "Undecided" if verdict.outcome is Outcome.UNDECIDED else "Not supported"
-        objections = joined_sentences(verdict.objections)
-        return f"{word}: {title}: {objections}. Occlusion costs most at {top_hz} Hz."
-    if evidence.over_loudest.low is not None and evidence.over_loudest.low > 0:
-        beyond = "better than chance and better than loudness"
-    else:
-        beyond = "better than chance, but not clearly better than loudness"
+        return f"{word}: {title}: {joined_sentences(verdict.objections)}. {places}"
     return (
-        f"Supported: {title} agrees with occlusion (correlation {evidence.agreement.value:.2f}). It finds the bands "
-        f"that carry the score {beyond}. A network with random weights gives other heat. Heat is densest at "
-        f"{densest_hz} Hz; occlusion costs most at {top_hz} Hz."
+        f"{word}: {title} agrees with occlusion (correlation {found.correlation.value:.2f}), and its hottest group "
+        f"carries the score. {places}"
     )

@@ -40,8 +40,9 @@ class Explanation:
     target : str
         Class whose score the heat explains.
     heat : float32 [shape=(patch, band, frame)]
-        Raw heat, not negative, for the bands of ``log_mel``. Its patches have the hop of the run's heat: by default
-        they do not overlap, except that the last one ends with the recording.
+        What each patch adds to the heat of the recording, for the bands of ``log_mel``: raw and not negative. The
+        patches are those that the run explains: by default all that are scored. They overlap, and their sum along the
+        recording is its heat (`respcam.heat.resize.joined`).
     start_s : float64 [shape=(patch,)]
         Start of each patch of ``heat``.
     profile : DataFrame
@@ -72,6 +73,8 @@ class OpenedRun:
         Method and layers of heat.
     explained : PatchSettings
         Length and hop of the patches for heat.
+    is_pooled : bool
+        Whether heat explains the score of the recording; else that of each patch by itself.
     bands : DataFrame
         A row per band that the network is fed: ``band, lower_hz, centre_hz, upper_hz, ...``.
     groups : HzGroups
@@ -82,6 +85,7 @@ class OpenedRun:
     model: TrainedModel
     choice: Choice
     explained: PatchSettings
+    is_pooled: bool
     bands: pd.DataFrame
     groups: HzGroups
 
@@ -93,7 +97,7 @@ class OpenedRun:
         return self._probability(self._units(path)[1])
 
     def explain(self, path: str | Path, target: str | None = None) -> Explanation:
-        """Score a recording and compute the heat of its patches.
+        """Score a recording and compute its heat.
 
         Parameters
         ----------
@@ -128,8 +132,10 @@ class OpenedRun:
         probability = self._probability(units)
         target = target or self.named_target or max(probability, key=lambda name: probability[name])
         patches = units.grid(0, self.explained)
-        classes = np.full(len(patches), names.index(target), dtype=np.int64)
-        heat = to_input(self.model.heat(patches, classes, [self.choice])[self.choice], *patches.shape[1:]).numpy()
+        counts = [len(patches)] if self.is_pooled else [1] * len(patches)
+        classes = np.full(len(counts), names.index(target), dtype=np.int64)
+        maps = self.model.heat(patches, counts, classes, [self.choice])[self.choice]
+        heat = to_input(maps, *patches.shape[1:]).numpy()
         starts = patch_starts(len(units.frames[0]), self.explained)
         return Explanation(
             waveform=waveform,
@@ -204,8 +210,9 @@ def open_run(folder: str | Path, device: str = "cpu") -> OpenedRun:
         run=run,
         pipeline=pipeline,
         model=pipeline.load(folder, device, torch.get_num_threads()),
-        choice=Choice(heat["method"], tuple(heat["layers"])),
+        choice=Choice(heat["method"], tuple(heat["layers"]), heat["score"]),
         explained=replace(pipeline.patches, hop_frames=heat["hop_frames"]),
+        is_pooled=heat["level"] == "recording",
         bands=run_folder.SCALER.read(folder),
         groups=HzGroups(**heat["hz_groups"]).over(pipeline.front_end),
     )

@@ -370,3 +370,7 @@ class GroupedBands:
     def per_group(self, per_band: np.ndarray) -> np.ndarray:
         """Sum the bands of each group: float64 [shape=(..., fed band)] to [shape=(..., present group)]."""
         return per_band @ (self.group[:, None] == np.array(self.present)).astype(float)
+
+    def densest(self, per_group: np.ndarray) -> str:
+        """Name the group with the most heat per band, from heat [shape=(present group,)]."""
+        return self.names[int((per_group / self.bands_per_group).argmax())]

@@ -15,6 +15,7 @@ from respcam.heat.resize import fuse, joined, margins, to_input
 
 __all__ = [
     "METHODS",
+    "SCORES",
     "Choice",
     "HeatMaps",
     "Method",
@@ -28,9 +29,12 @@ __all__ = [
 ]
 
 
+SCORES = ("log_odds", "class_score")
+
+
 @dataclass(frozen=True)
 class Choice:
-    """Method and layers of heat.
+    """Method and layers of heat, and the score that it explains.
 
     Attributes
     ----------
@@ -38,10 +42,14 @@ class Choice:
         Key of `METHODS`.
     layers : tuple of str
         Dotted names of modules; the maps of several are fused (`respcam.heat.resize.fuse`).
+    score : str
+        Score that the heat explains: log_odds (of the class against all others) or class_score (before softmax, as
+        the papers do).
     """
 
     method: str
     layers: tuple[str, ...]
+    score: str = "log_odds"
 
     @property
     def place(self) -> str:
@@ -85,6 +93,7 @@ def heat_maps(
     layers: Sequence[str],
     methods: Sequence[str] = ("grad_cam",),
     target: torch.Tensor | int | None = None,
+    direction: torch.Tensor | None = None,
 ) -> HeatMaps:
     """Compute the heat of patches.
 
@@ -103,6 +112,9 @@ def heat_maps(
         Keys of `METHODS`, which has the paper and equation of each.
     target : int64 [shape=(patch,)] or int, optional
         Class per patch, or one for all patches; None takes the class with the highest score.
+    direction : float32 [shape=(patch, class)], optional
+        Explained score as a weighted sum of the class scores; None gives the target the weight 1. Methods without
+        gradients explain the target alone, with its weight.
 
     Returns
     -------
@@ -115,7 +127,7 @@ def heat_maps(
         on it; if the network returns anything but scores; if a target is not a class; or if a method is not in
         `METHODS`.
     """
-    return _heat(model, patches, layers, methods, lambda scores: [_class_of(scores, target)])[0]
+    return _heat(model, patches, layers, methods, lambda scores: [_class_of(scores, target)], direction)[0]
 
 
 def heat_maps_per_class(
@@ -141,19 +153,22 @@ def _heat(
     layers: Sequence[str],
     methods: Sequence[str],
     targets_of: Callable[[torch.Tensor], list[torch.Tensor]],
+    direction: torch.Tensor | None = None,
 ) -> list[HeatMaps]:
     unknown = [method for method in methods if method not in METHODS]
     if unknown or not methods or not layers:
         raise Refused(f"cam: methods {list(methods)}, layers {list(layers)}; expected some of {', '.join(METHODS)}")
     last = shortcut(model, MeanGradient)  # type: ignore[type-abstract]
-    if last is not None and list(methods) == ["grad_cam"] and list(layers) == [last.last_layer()]:
+    is_last = last is not None and list(methods) == ["grad_cam"] and list(layers) == [last.last_layer()]
+    if last is not None and is_last and direction is None:
         return _heat_without_gradients(model, last, patches, targets_of)
     heat = []
     with in_evaluation(model, is_frozen=True), torch.no_grad():
         scores, maps = _forward(model, patches, list(layers))
         targets = targets_of(scores)
         for target in targets:
-            gradients = _gradients(scores, target, maps, is_graph_kept=target is not targets[-1])
+            weighted = functional.one_hot(target, scores.shape[1]) if direction is None else direction
+            gradients = _gradients(scores, weighted, maps, is_graph_kept=target is not targets[-1])
             signed = {}
             for (layer, layer_maps), gradient in zip(maps.items(), gradients, strict=True):
                 layer_maps = layer_maps.detach()
@@ -162,7 +177,8 @@ def _heat(
                     if method.needs_gradient:
                         weights = method.weights(layer_maps, gradient)
                     else:
-                        weights = method.weights(model, patches, layer, layer_maps, scores, target)
+                        of_target = weighted.gather(1, target[:, None])[..., None, None]
+                        weights = of_target * method.weights(model, patches, layer, layer_maps, scores, target)
                     signed[name, layer] = _weighted_sum(weights, layer_maps)
             heat.append(HeatMaps(scores.detach(), target, signed))
     return heat
@@ -210,12 +226,12 @@ def _forward(
 
 
 def _gradients(
-    scores: torch.Tensor, target: torch.Tensor, maps: dict[str, torch.Tensor], is_graph_kept: bool
+    scores: torch.Tensor, direction: torch.Tensor, maps: dict[str, torch.Tensor], is_graph_kept: bool
 ) -> Sequence[torch.Tensor]:
     with torch.enable_grad():
-        class_score = scores.gather(1, target[:, None]).sum()
+        explained = (scores * direction).sum()
         try:
-            return torch.autograd.grad(class_score, list(maps.values()), retain_graph=is_graph_kept)
+            return torch.autograd.grad(explained, list(maps.values()), retain_graph=is_graph_kept)
         except RuntimeError as error:
             raise Refused(f"layer {', '.join(maps)}: the class score does not depend on it ({error})") from error
 

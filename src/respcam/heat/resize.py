@@ -1,6 +1,7 @@
 """Resizing of heat to the input: fusion of layers, sums over time or frequency, joining of patches."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,6 +15,10 @@ def fuse(signed: Sequence[torch.Tensor]) -> torch.Tensor:
     the class score at every layer. So the sums have one scale and need no scaling per patch. A single map is
     returned unchanged.
 
+    Below a convolution with a stride, the gradient alternates from row to row: some rows lie under the centre of its
+    kernel, others only under its edges (Odena et al. 2016, doi 10.23915/distill.00003). So a map with finer rows than
+    the next map is smoothed over that stride (`smoothed`).
+
     Parameters
     ----------
     signed : sequence of float32 [shape=(patch, row, column)]
@@ -23,6 +28,9 @@ def fuse(signed: Sequence[torch.Tensor]) -> torch.Tensor:
     float32 [shape=(patch, row, column)]
     """
     n_rows, n_columns = (max(heat.shape[axis] for heat in signed) for axis in (1, 2))
+    rows = sorted({heat.shape[1] for heat in signed})
+    stride = {fine: -(-fine // coarse) for coarse, fine in pairwise(rows)}
+    signed = [smoothed(heat, stride.get(heat.shape[1], 1)) for heat in signed]
     spread = [
         to_input(heat, n_rows, n_columns) * (heat[0].numel() / (n_rows * n_columns))
         if heat.shape[1:] != (n_rows, n_columns)
@@ -30,6 +38,35 @@ def fuse(signed: Sequence[torch.Tensor]) -> torch.Tensor:
         for heat in signed
     ]
     return torch.stack(spread).mean(dim=0)
+
+
+def smoothed(heat: torch.Tensor, stride: int) -> torch.Tensor:
+    """Smooth heat over the rows of one stride; an alternation with that period vanishes, and the sum stays the same.
+
+    Parameters
+    ----------
+    heat : float32 [shape=(patch, row, column)]
+    stride : int
+        Number of rows that a coarser layer joins to one.
+
+    Returns
+    -------
+    float32 [shape=(patch, row, column)]
+        Weighted with a triangle of ``2 stride - 1`` rows. At a border, the part of the triangle beyond it falls back
+        on the rows inside.
+    """
+    if stride == 1:
+        return heat
+    n_rows = heat.shape[1]
+    row = torch.arange(n_rows, device=heat.device)
+    triangle = torch.zeros(n_rows, n_rows, dtype=heat.dtype, device=heat.device)
+    for offset in range(1 - stride, stride):
+        target = row + offset
+        target = torch.where(target < 0, -1 - target, target)
+        mirrored = torch.where(target >= n_rows, 2 * n_rows - 1 - target, target)
+        weight = torch.full_like(heat[0, :, 0], (stride - abs(offset)) / stride**2)
+        triangle.index_put_((mirrored, row), weight, accumulate=True)
+    return triangle @ heat
 
 
 def to_input(heat: torch.Tensor, n_bands: int, n_frames: int) -> torch.Tensor:
@@ -72,8 +109,8 @@ def margins(heat: torch.Tensor, n_bands: int, n_frames: int) -> tuple[torch.Tens
     return per_band, per_frame
 
 
-def joined(heat: np.ndarray, starts: np.ndarray, n_frames: int) -> np.ndarray:
-    """Mean heat of overlapping patches along a unit.
+def joined(heat: np.ndarray, starts: np.ndarray, n_frames: int, is_mean: bool = False) -> np.ndarray:
+    """Lay the heat of patches along a unit, where they overlap.
 
     Parameters
     ----------
@@ -82,6 +119,9 @@ def joined(heat: np.ndarray, starts: np.ndarray, n_frames: int) -> np.ndarray:
         First frame of each patch, counted from the start of the unit.
     n_frames : int
         Number of frames from the start of the unit; later frames of the patches are left out.
+    is_mean : bool
+        Whether overlapping patches are averaged. Their sum is the heat of the unit, if each patch has its weight in
+        the score of the unit.
 
     Returns
     -------
@@ -93,4 +133,4 @@ def joined(heat: np.ndarray, starts: np.ndarray, n_frames: int) -> np.ndarray:
         width = max(0, min(heat.shape[2], n_frames - start))
         total[:, start : start + width] += patch_heat[:, :width]
         count[start : start + width] += 1
-    return (total / np.maximum(count, 1)).astype(np.float32)
+    return (total / np.maximum(count, 1) if is_mean else total).astype(np.float32)

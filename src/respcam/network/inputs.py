@@ -1,6 +1,6 @@
 """Inputs of a network: frames of units cut into patches, scaling, and pooling of patch scores."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import Dataset
 
 from respcam.data.patches import PatchSettings, cut, padded, patch_starts
+from respcam.network.occluded import log_odds
 
 POOLINGS = ("mean", "max", "logsumexp")
 
@@ -165,30 +166,36 @@ def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
     return scores.logsumexp(dim=-2) - float(np.log(scores.shape[-2]))
 
 
-def log_contribution(scores: np.ndarray, unit: np.ndarray, pooling: str) -> np.ndarray:
-    """Contribution of each patch to the score of its unit: the gradient of the pooling.
+def score_gradient(
+    scores: torch.Tensor, counts: Sequence[int], target: torch.Tensor, pooling: str, score: str
+) -> torch.Tensor:
+    """Gradient of the explained score of each unit with respect to the scores of its patches.
+
+    By the chain rule, the heat of a unit is the heat of its patches, each for the weighted sum of class scores that
+    this gradient gives.
 
     Parameters
     ----------
-    scores : float64 [shape=(patch,)]
-        Score of each patch for the class of its unit.
-    unit : int [shape=(patch,)]
-        Unit of each patch.
+    scores : float64 [shape=(patch, class)]
+        Scores of the patches of all units, in order.
+    counts : sequence of int
+        Number of patches of each unit.
+    target : int64 [shape=(unit,)]
+        Explained class of each unit.
     pooling : str
-        Pooling: mean, max or logsumexp.
+        Pooling, as `pool`.
+    score : str
+        Explained score: log_odds of the pooled scores, or class_score.
 
     Returns
     -------
-    float64 [shape=(patch,)]
-        Natural logarithm, up to a constant per unit; minus infinity for a patch without contribution.
+    float64 [shape=(patch, class)]
     """
-    if pooling == "mean":
-        return np.zeros(len(scores))
-    if pooling == "max":
-        highest = np.full(unit.max() + 1, -np.inf)
-        np.maximum.at(highest, unit, scores)
-        return np.where(scores == highest[unit], 0.0, -np.inf)
-    return scores
+    with torch.inference_mode(False), torch.enable_grad():
+        patches = scores.detach().clone().requires_grad_()
+        pooled = torch.stack([pool(of_unit, pooling) for of_unit in patches.split(list(counts))])
+        explained = log_odds(pooled) if score == "log_odds" else pooled
+        return torch.autograd.grad(explained.gather(1, target[:, None]).sum(), patches)[0]
 
 
 def patch_batches(units: Units, n_patches: int, settings: PatchSettings | None = None) -> Iterator[np.ndarray]:

@@ -10,19 +10,48 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from tqdm import tqdm
 
 from respcam.data import run_folder
+from respcam.data.patches import PatchSettings, patch_starts
 from respcam.errors import Refused
 from respcam.heat import cam
 from respcam.heat.cam import Choice
 from respcam.heat.layers import checked_scores
-from respcam.network.inputs import Scaler, Units
+from respcam.network.inputs import Scaler, Units, patch_batches, pool, score_gradient
 from respcam.network.model import ModelSettings, blocks_of, build
-from respcam.network.occluded import Occlusion, log_odds
+from respcam.network.occluded import Occlusion
 from respcam.network.scoring import predict
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+
+@dataclass(frozen=True)
+class ChainRule:
+    """How the explained score of a unit depends on the scores of its patches.
+
+    The derivative of the explained score with respect to the class scores of a patch is weight times direction. So
+    weight times the heat of the patch, for the class scores weighted by the direction, is the heat of the unit.
+
+    Attributes
+    ----------
+    target : int64 [shape=(patch,)]
+        Explained class.
+    weight : float32 [shape=(patch,)]
+        Largest derivative, without its sign.
+    direction : float32 [shape=(patch, class)] or None
+        Derivatives divided by the weight; None if only the score of the explained class counts.
+    """
+
+    target: torch.Tensor
+    weight: torch.Tensor
+    direction: torch.Tensor | None
+
+    def of(self, rows: slice) -> "ChainRule":
+        """Select some of the patches."""
+        direction = None if self.direction is None else self.direction[rows]
+        return ChainRule(self.target[rows], self.weight[rows], direction)
 
 
 @dataclass(frozen=True)
@@ -84,32 +113,120 @@ class TrainedModel:
     def _scores(self, batch: torch.Tensor) -> torch.Tensor:
         return checked_scores(self.network(batch), len(batch), self.network, len(self.class_names))
 
-    def log_odds(self, patches: np.ndarray) -> np.ndarray:
-        """Score patches as log-odds of each class: float64 [shape=(patch, class)]."""
-        return log_odds(self.scores(patches)).cpu().numpy()
+    @torch.inference_mode()
+    def scores_without(
+        self,
+        patches: np.ndarray,
+        fill: np.ndarray,
+        conditions: Sequence[np.ndarray],
+        network: nn.Module | None = None,
+    ) -> torch.Tensor:
+        """Score patches without some bands, before softmax.
+
+        Parameters
+        ----------
+        patches, fill : float32 [shape=(patch, band, frame)]
+            Patches, and the values that replace removed bands.
+        conditions : sequence of bool [shape=(band,)]
+            Each marks the bands that are removed.
+        network : nn.Module, optional
+            Another network of the same shape, such as one with random weights.
+
+        Returns
+        -------
+        float64 [shape=(condition, patch, class)]
+        """
+        parts = []
+        with self.fabric.autocast():
+            for batch, values in zip(self.batches(patches), self.batches(fill), strict=True):
+                occlusion = Occlusion(network or self.network, batch, values)
+                parts.append(torch.stack([occlusion.scores(removed).double() for removed in conditions]))
+        return torch.cat(parts, dim=1)
 
     @torch.inference_mode()
-    def occlusion(self, patches: np.ndarray, fill: np.ndarray) -> Occlusion:
-        """Prepare the occlusion of patches; the values of ``fill`` replace removed bands."""
-        with self.fabric.autocast():
-            return Occlusion(self.network, self.scaled(patches), self.scaled(fill))
+    def unit_scores(self, units: Units, patches: PatchSettings, progress: str) -> torch.Tensor:
+        """Score all patches of units in single precision, before softmax: float64 [shape=(patch, class)]."""
+        counts = [len(patch_starts(len(frames), patches)) for frames in units.frames]
+        bar = tqdm(total=sum(counts), desc=progress, unit="patch", leave=False)
+        scores = []
+        for batch in patch_batches(units, self.batch_patches, patches):
+            scores.append(self._scores(self.scaled(batch)).double())
+            bar.update(len(batch))
+        bar.close()
+        return torch.cat(scores)
 
-    @torch.inference_mode()
-    def log_odds_without(self, occlusion: Occlusion, is_removed: np.ndarray) -> np.ndarray:
-        """Log-odds of occluded patches without some bands: float64 [shape=(patch, class)]."""
-        with self.fabric.autocast():
-            scores = occlusion.scores(is_removed)
-        return log_odds(scores.double()).cpu().numpy()
+    def pooled(self, scores: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
+        """Pool the scores of the patches of each unit: float64 [shape=(..., patch, class)] to (..., unit, class)."""
+        return torch.stack([pool(of_unit, self.pooling) for of_unit in scores.split(list(counts), dim=-2)], dim=-2)
+
+    def chain_rule(self, scores: torch.Tensor, counts: Sequence[int], target: np.ndarray, score: str) -> ChainRule:
+        """Chain rule through the pooling: how the explained score of each unit depends on its patches.
+
+        Parameters
+        ----------
+        scores : float64 [shape=(patch, class)]
+        counts : sequence of int
+            Number of patches of each unit.
+        target : int64 [shape=(unit,)]
+            Explained class of each unit.
+        score : str
+            Explained score, of `respcam.heat.cam.SCORES`.
+
+        Returns
+        -------
+        ChainRule
+        """
+        unit_target = torch.from_numpy(target).to(scores.device)
+        gradient = score_gradient(scores, counts, unit_target, self.pooling, score).float()
+        weight = gradient.abs().amax(dim=1)
+        direction = gradient / weight.clamp_min(torch.finfo(weight.dtype).tiny)[:, None]
+        patch_target = unit_target.repeat_interleave(torch.tensor(list(counts), device=scores.device))
+        is_of_target = score == "class_score" and bool((gradient >= 0).all())
+        return ChainRule(patch_target, weight, None if is_of_target else direction)
+
+    def heat_along(
+        self, rule: ChainRule, batch: torch.Tensor, choices: Sequence[Choice], network: nn.Module | None = None
+    ) -> dict[Choice, torch.Tensor]:
+        """Raw heat of scaled patches for the scores of a chain rule: [shape=(patch, row, column)].
+
+        Parameters
+        ----------
+        rule : ChainRule
+        batch : float32 [shape=(patch, 1, band, frame)]
+            Scaled patches on the device.
+        choices : sequence of Choice
+            All with the score of the rule.
+        network : nn.Module, optional
+            Another network of the same shape, such as one with random weights.
+        """
+        heat: dict[Choice, torch.Tensor] = {}
+        for needs_gradient in (True, False):
+            chosen = [c for c in choices if cam.METHODS[c.method].needs_gradient == needs_gradient]
+            if not chosen:
+                continue
+            layers = list(dict.fromkeys(layer for choice in chosen for layer in choice.layers))
+            methods = list(dict.fromkeys(choice.method for choice in chosen))
+            maps = cam.heat_maps(network or self.network, batch, layers, methods, rule.target, rule.direction)
+            heat |= {choice: maps.heat(choice.method, choice.layers) for choice in chosen}
+        return heat
 
     def heat(
-        self, patches: np.ndarray, target: np.ndarray, choices: Sequence[Choice], network: nn.Module | None = None
+        self,
+        patches: np.ndarray,
+        counts: Sequence[int],
+        target: np.ndarray,
+        choices: Sequence[Choice],
+        network: nn.Module | None = None,
     ) -> dict[Choice, torch.Tensor]:
-        """Compute the heat of patches by several methods and layers.
+        """Compute the heat of whole units (recordings or events) by several methods and layers.
 
         Parameters
         ----------
         patches : float32 [shape=(patch, band, frame)]
-        target : int64 [shape=(patch,)]
+            All scored patches of the units, in order.
+        counts : sequence of int
+            Number of patches of each unit.
+        target : int64 [shape=(unit,)]
             Class whose score the heat explains.
         choices : sequence of Choice
         network : nn.Module, optional
@@ -118,22 +235,20 @@ class TrainedModel:
         Returns
         -------
         dict of Choice to float32 [shape=(patch, row, column)]
-            Raw heat, on the CPU.
+            What each patch adds to the heat of its unit, on the CPU.
         """
+        with torch.inference_mode():
+            scores = torch.cat([(network or self.network)(batch) for batch in self.batches(patches)]).double()
         heat: dict[Choice, list[torch.Tensor]] = {choice: [] for choice in choices}
-        done = 0
-        for batch in self.batches(patches):
-            batch_target = self.fabric.to_device(torch.from_numpy(target[done : done + len(batch)]))
-            done += len(batch)
-            for needs_gradient in (True, False):
-                chosen = [c for c in choices if cam.METHODS[c.method].needs_gradient == needs_gradient]
-                if not chosen:
-                    continue
-                layers = list(dict.fromkeys(layer for choice in chosen for layer in choice.layers))
-                methods = list(dict.fromkeys(choice.method for choice in chosen))
-                maps = cam.heat_maps(network or self.network, batch, layers, methods, batch_target)
-                for choice in chosen:
-                    heat[choice].append(maps.heat(choice.method, choice.layers).cpu())
+        for score in dict.fromkeys(choice.score for choice in choices):
+            rule = self.chain_rule(scores, counts, target, score)
+            chosen = [choice for choice in choices if choice.score == score]
+            done = 0
+            for batch in self.batches(patches):
+                of_batch = rule.of(slice(done, done + len(batch)))
+                done += len(batch)
+                for choice, maps in self.heat_along(of_batch, batch, chosen, network).items():
+                    heat[choice].append((maps * of_batch.weight[:, None, None]).cpu())
         return {choice: torch.cat(parts) for choice, parts in heat.items()}
 
     def predict(self, units: Units, progress: str = "") -> np.ndarray:

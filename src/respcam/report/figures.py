@@ -1,6 +1,6 @@
 """Figures of a report: plots of results that other modules computed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
 BLUE, ORANGE, GREY = "#2b6ca3", "#d9822b", "#8a8a8a"
 VERDICT_COLOURS = {"better": BLUE, "worse": ORANGE, "no worse": "#4c8c4a", "open": GREY}
 FILL_COLOURS = (ORANGE, "#3c8d40", "#7a4fa3")
+HEAT_COLOURS = ("#a33c3c", "#b9a06a")
 FILL_WORDS = {"mean": "the training mean", "floor": "the log floor", "other": "another class's recording"}
 
 
@@ -131,20 +132,20 @@ class Example:
     ----------
     title : str
     log_mel : float32 [shape=(all bands, frame)]
-    heat : float32 [shape=(all bands, frame)]
-        Raw heat; NaN in bands that the model is not fed.
+    heat : mapping of title to float32 [shape=(all bands, frame)]
+        Raw heat by method; NaN in bands that the model is not fed.
     start_s : float
         Time of the first frame in the recording.
     """
 
     title: str
     log_mel: np.ndarray
-    heat: np.ndarray
+    heat: Mapping[str, np.ndarray]
     start_s: float
 
 
 def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> "Figure":
-    """Plot spectrograms, each beside itself with heat over it; all share one heat scale.
+    """Plot spectrograms, each beside itself with heat over it, by every method; a method has one scale for all.
 
     Parameters
     ----------
@@ -153,26 +154,28 @@ def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> 
         Lower edge, centre, upper edge of each band.
     hop_s : float
     """
-    figure = _figure(11, 2.5 * len(examples))
-    panels = figure.subplots(len(examples), 2, squeeze=False)
+    titles = list(examples[0].heat)
+    figure = _figure(5 + 4.5 * len(titles), 2.5 * len(examples))
+    panels = figure.subplots(len(examples), 1 + len(titles), squeeze=False)
     border_hz = np.concatenate([[edges_hz[0, 0]], (edges_hz[:-1, 1] + edges_hz[1:, 1]) / 2, [edges_hz[-1, 2]]])
-    top = max(float(np.nanmax(example.heat, initial=0)) for example in examples) or 1.0
-    mesh = None
-    for (plain, laid_over), example in zip(panels, examples, strict=True):
+    for row, example in zip(panels, examples, strict=True):
         time_s = example.start_s + hop_s * np.arange(example.log_mel.shape[1] + 1)
-        for axes in (plain, laid_over):
+        for axes in row:
             axes.pcolormesh(time_s, border_hz, example.log_mel, cmap="gray_r", rasterized=True)
             axes.set(xlabel="time (s)", ylabel="frequency (Hz)")
-        mesh = laid_over.pcolormesh(
-            time_s, border_hz, example.heat, cmap=_heat_colours(), vmin=0, vmax=top, rasterized=True
-        )
-        is_cut = np.isnan(example.heat).all(axis=1)
-        for band in np.flatnonzero(is_cut):
-            laid_over.axhspan(border_hz[band], border_hz[band + 1], color="#dddddd", zorder=3)
-        plain.set_title(example.title, fontsize=9, loc="left")
-        laid_over.set_title("with heat" + (" (grey: not fed to the model)" if is_cut.any() else ""), fontsize=9)
-    if mesh is not None:
-        figure.colorbar(mesh, ax=panels[:, 1], label="raw heat, one scale for all", shrink=0.6)
+        row[0].set_title(example.title, fontsize=9, loc="left")
+    for column, title in enumerate(titles, start=1):
+        top = max(float(np.nanmax(example.heat[title], initial=0)) for example in examples) or 1.0
+        mesh = None
+        for axes, example in zip(panels[:, column], examples, strict=True):
+            heat = example.heat[title]
+            time_s = example.start_s + hop_s * np.arange(heat.shape[1] + 1)
+            mesh = axes.pcolormesh(time_s, border_hz, heat, cmap=_heat_colours(), vmin=0, vmax=top, rasterized=True)
+            is_cut = np.isnan(heat).all(axis=1)
+            for band in np.flatnonzero(is_cut):
+                axes.axhspan(border_hz[band], border_hz[band + 1], color="#dddddd", zorder=3)
+            axes.set_title(title + (" (grey: not fed to the model)" if is_cut.any() else ""), fontsize=9)
+        figure.colorbar(mesh, ax=panels[:, column], label="raw heat, one scale for all", shrink=0.6)
     return figure
 
 
@@ -264,7 +267,7 @@ def profiles_of_arms(profiles: dict[str, pd.DataFrame], mark_hz: float, title: s
 
 
 def occlusion(
-    by_group: pd.DataFrame, heat: pd.DataFrame, curves: pd.DataFrame, margin: float, title: str
+    by_group: pd.DataFrame, heat: Mapping[str, pd.DataFrame], curves: pd.DataFrame, margin: float, title: str
 ) -> "Figure":
     """Plot the drop under occlusion and the heat per group, and the low-pass and high-pass curves.
 
@@ -273,8 +276,8 @@ def occlusion(
     by_group : DataFrame
         Drop of the class score per group of Hz: ``fill`` (a key of `FILL_WORDS`, or `MEDIAN`), ``hz, drop, drop_low,
         drop_high``.
-    heat : DataFrame
-        Share of the heat per group: ``hz, share``.
+    heat : mapping of title to DataFrame
+        Share of the heat per group, of each method: ``hz, share``.
     curves : DataFrame
         Drop of AUROC: ``fill, kind, cutoff_hz, drop, drop_low, drop_high``.
     margin : float
@@ -288,7 +291,10 @@ def occlusion(
     median = by_group[by_group["fill"] == MEDIAN]
     _draw_drops(above, median, by_group, colours)
     places = np.arange(len(median))
-    below.bar(places, heat["share"], color="#a33c3c", alpha=0.6)
+    width = 0.8 / len(heat)
+    for number, ((words, shares), colour) in enumerate(zip(heat.items(), HEAT_COLOURS, strict=False)):
+        below.bar(places + (number - (len(heat) - 1) / 2) * width, shares["share"], width, color=colour, label=words)
+    below.legend(fontsize=7)
     below.set(title="Heat: share of each group", ylabel="share", xlabel="group (Hz)")
     for axes in (above, below):
         axes.set_xticks(places, median["hz"], rotation=35, ha="right", fontsize=7)

@@ -99,18 +99,32 @@ class RunHeat:
     maps : float32 [shape=(patch, row, column)]
         Raw heat; may be a memory map.
     index : DataFrame
-        A row per explained patch: ``patch, part, unit_id, start_frame``.
+        A row per explained patch: ``patch, part, unit_id, start_frame, weight, beside_weight``.
+    band_heat_beside, maps_beside
+        The same of the method that stands beside.
     """
 
     band_heat: pd.DataFrame
     summary: Mapping[str, Any]
     maps: np.ndarray
     index: pd.DataFrame
+    band_heat_beside: pd.DataFrame
+    maps_beside: np.ndarray
 
     @property
     def parts(self) -> list[str]:
         """Parts that have heat."""
         return list(dict.fromkeys(self.band_heat["part"]))
+
+    @property
+    def title(self) -> str:
+        """Method of the heat."""
+        return _method_words(self.summary)
+
+    @property
+    def title_beside(self) -> str:
+        """Method that stands beside it."""
+        return _method_words(self.summary["beside"])
 
     @property
     def map_words(self) -> str:
@@ -174,6 +188,11 @@ class RunContent:
     provenance: Mapping[str, str]
 
 
+def _method_words(summary: Mapping[str, Any]) -> str:
+    score = {"log_odds": "log-odds", "class_score": "class score"}[summary["score"]]
+    return f"{METHODS[summary['method']].title} at {' + '.join(summary['layers'])}, {score}"
+
+
 def write_run_page(content: RunContent, folder: Path) -> None:
     """Write the page of one run.
 
@@ -207,7 +226,7 @@ def _figures(content: RunContent, folder: Path) -> dict[str, list[InlineFigure]]
     confusion = [_confusion(content, part, folder) for part in tables.metrics]
     profiles, gallery = [], []
     for part in content.heat.parts:
-        profiles.append(_profile(content, part, folder))
+        profiles += [_profile(content, part, folder), _profile(content, part, folder, is_beside=True)]
         examples = _examples(content, part)
         if examples:
             gallery.append(_gallery(content, part, examples, folder))
@@ -227,18 +246,17 @@ def _confusion(content: RunContent, part: str, folder: Path) -> InlineFigure:
     return save_figure(figure, folder / f"confusion_{part}.png", caption)
 
 
-def _profile(content: RunContent, part: str, folder: Path) -> InlineFigure:
-    heat, title, rows = content.heat, content.tables.title_of(part), content.heat.map_words
-    figure = figures.band_profile(
-        heat.band_heat[heat.band_heat["part"] == part],
-        content.settings.hz_groups.mark_hz,
-        f"{title}: heat per band, {rows}",
-    )
+def _profile(content: RunContent, part: str, folder: Path, is_beside: bool = False) -> InlineFigure:
+    heat, title = content.heat, content.tables.title_of(part)
+    method = heat.title_beside if is_beside else f"{heat.title}, {heat.map_words}"
+    table = heat.band_heat_beside if is_beside else heat.band_heat
+    mark_hz = content.settings.hz_groups.mark_hz
+    figure = figures.band_profile(table[table["part"] == part], mark_hz, f"{title}: heat per band\n{method}")
     caption = (
-        f"{title}: heat per mel band and per group of Hz, divided by uniform heat (spread evenly over the patch). "
-        f"Above 1 there is more heat than uniform. {rows[0].upper()}{rows[1:]}."
+        f"{title}: heat per mel band and per group of Hz, divided by uniform heat (spread evenly over the bands), by "
+        f"{method}. Above 1 there is more heat than uniform. Each {content.settings.task.unit} counts once."
     )
-    return save_figure(figure, folder / f"bands_{part}.png", caption)
+    return save_figure(figure, folder / f"bands_{part}{'_beside' if is_beside else ''}.png", caption)
 
 
 def _gallery(content: RunContent, part: str, examples: list[figures.Example], folder: Path) -> InlineFigure:
@@ -247,8 +265,9 @@ def _gallery(content: RunContent, part: str, examples: list[figures.Example], fo
     figure = figures.gallery(examples, content.tables.edges_hz, 1 / content.settings.front_end.frame_rate_hz)
     caption = (
         f"{content.tables.title_of(part)}: for each class, the most certain recognised and the most certain missed "
-        f"{unit}. Left: log-mel spectrogram (dark is loud). Right: the same spectrogram with heat for {heat_of}. "
-        f"The frequency axis is in Hz; {content.heat.map_words}."
+        f"{unit}. Left: log-mel spectrogram (dark is loud). Beside it: the same spectrogram with heat for {heat_of}, "
+        f"by two methods. A patch counts as much as it adds to the score of the {unit}. The frequency axis is in Hz; "
+        f"{content.heat.map_words}."
     )
     return save_figure(figure, folder / f"gallery_{part}.png", caption)
 
@@ -280,11 +299,19 @@ def _example(content: RunContent, row: pd.Series, title: str) -> figures.Example
     first, n_frames = spans.loc[row["unit_id"]]
     n_shown = min(n_frames, int(GALLERY_SECONDS * rate_hz))
     patches = heat.index[(heat.index["part"] == row["part"]) & (heat.index["unit_id"] == row["unit_id"])]
-    maps = to_input(torch.tensor(heat.maps[patches["patch"]]), heat.summary["n_bands"], heat.summary["n_frames"])
-    laid_out = np.full((len(is_fed), n_shown), np.nan, dtype=np.float32)
-    laid_out[is_fed] = joined(maps.numpy(), patches["start_frame"].to_numpy() - first, n_shown)
+    shown = {}
+    for words, raw, column in (
+        (heat.title, heat.maps, "weight"),
+        (heat.title_beside, heat.maps_beside, "beside_weight"),
+    ):
+        maps = to_input(torch.tensor(raw[patches["patch"]]), heat.summary["n_bands"], heat.summary["n_frames"])
+        weighted = maps.numpy() * patches[column].to_numpy(np.float32)[:, None, None]
+        starts = patches["start_frame"].to_numpy() - first
+        is_mean = heat.summary["level"] == "patch"
+        shown[words] = np.full((len(is_fed), n_shown), np.nan, dtype=np.float32)
+        shown[words][is_fed] = joined(weighted, starts, n_shown, is_mean)
     log_mel = np.asarray(content.frames.frames(row["recording_id"], first, n_shown)).T
-    return figures.Example(title, log_mel, laid_out, first / rate_hz)
+    return figures.Example(title, log_mel, shown, first / rate_hz)
 
 
 def _what(content: RunContent) -> dict[str, str]:
@@ -307,8 +334,9 @@ def _what(content: RunContent) -> dict[str, str]:
         f"{patches.hop_frames / front_end.frame_rate_hz:g} s; shorter {task.unit}s: {patches.pad}",
         "model": f"{settings.model.name}, scores pooled by {settings.training.pooling}",
         "training": f"{len(content.tables.history)} epochs, seed {description['seed']}",
-        "heat": f"{METHODS[heat.summary['method']].title} for the {heat.summary['target']} class, "
-        f"layer {' and '.join(heat.summary['layers'])}, {heat.map_words}, raw",
+        "heat": f"{heat.title}, for the {heat.summary['target']} class, per {heat.summary['level']}, "
+        f"{heat.map_words}, raw",
+        "heat beside it": heat.title_beside,
     }
 
 

@@ -1,7 +1,7 @@
 """Trust section of a run report: evidence on heat as rows, sentences and figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from respcam.report import figures
 from respcam.report.page import DASH, MINUS, InlineFigure, save_figure
 
 TABLES = ("occlusion", "methods", "profiles", "localisation", "metadata", "strata", "blank")
-TEXT_COLUMNS = ("layers", "fill", "objections", "densest_hz")  # may be blank
+TEXT_COLUMNS = ("layers", "score", "fill", "objections", "outcome", "densest_hz", "costliest_hz")  # may be blank
 BASELINES = {"loudest_band": "loudest band", "loudest_moment": "loudest moment"}
 OCCLUSION = "occlusion"  # rows of profiles.csv that no method made
 OUTCOMES = {"supported": "supported", "undecided": "undecided", "not_supported": "not supported"}
@@ -35,8 +35,14 @@ class TrustTables:
 
     @property
     def choice(self) -> Choice:
-        """Method and layers of the heat of the run."""
-        return Choice(self.summary["method"], tuple(self.summary["layers"]))
+        """Method, layers and score of the heat of the run."""
+        return Choice(self.summary["method"], tuple(self.summary["layers"]), self.summary["score"])
+
+    @property
+    def beside(self) -> Choice:
+        """Method, layers and score of the heat that stands beside it."""
+        beside = self.summary["beside"]
+        return Choice(beside["method"], tuple(beside["layers"]), beside["score"])
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -90,9 +96,10 @@ def _part(trust: TrustTables, name: str, metrics: Mapping[str, Any], folder: Pat
         "name": name,
         "note": metrics["note"],
         "model": metrics["auroc"],
-        "figures": [_figure(trust, tables, title, folder / f"occlusion_{name}.png")],
+        "figures": [_figure(trust, tables, verdict, title, folder / f"occlusion_{name}.png")],
+        "certainty": f"{1 - verdict['alpha']:.1%}",
         "has_padding": bool((tables["methods"]["padding_uniform"] > 0).any()),
-        "has_control": "control_similarity" in tables["methods"],
+        "has_control": bool(tables["methods"]["control_agreement"].notna().any()),
         "methods": _method_rows(trust, tables["methods"]),
         "localisation": _localisation_rows(trust, tables["localisation"]),
         "metadata": [_with_intervals(row, "auroc") for row in tables["metadata"].to_dict("records")],
@@ -113,44 +120,38 @@ def _with_intervals(row: dict[str, Any], *names: str) -> dict[str, Any]:
     return {**row, **{name: _interval(row, name) for name in names}}
 
 
-def _shown(trust: TrustTables) -> dict[tuple[str, str], str]:
-    """Titles of the rows that the page shows, by method and layers.
-
-    The order is: the choice of this report, every method on the last block and on all blocks fused, the baselines.
-    """
-    blocks = trust.blocks
-    choices = [trust.choice]
-    choices += [Choice(method, layers) for method in METHODS for layers in ((blocks[-1],), blocks)]
-    titles = {(choice.method, choice.place): _title(choice, blocks) for choice in choices}
-    return titles | {(name, ""): f"{words} (no model)" for name, words in BASELINES.items()}
+Key = tuple[str, str, str]  # method, layers and score, as in a table
 
 
-def _title(choice: Choice, blocks: tuple[str, ...]) -> str:
-    is_fused = choice.layers == blocks
-    place = "all blocks fused" if is_fused else " + ".join(choice.layers)
-    return f"{METHODS[choice.method].title}, {place}"
+def _key(choice: Choice) -> Key:
+    return choice.method, choice.place, choice.score
 
 
-def _by_choice(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
-    return {(row["method"], row["layers"]): row for row in table.to_dict("records")}
+def _title_of(row: Mapping[str, Any], blocks: tuple[str, ...]) -> str:
+    """Title of a row of a table: method, layers and score, or a baseline."""
+    if row["method"] in BASELINES:
+        return f"{BASELINES[row['method']]} (no model)"
+    layers = row["layers"]
+    place = {"+".join(blocks): "all blocks fused", blocks[-1]: "last block"}.get(layers, layers.replace("+", " + "))
+    published = ", of the class score" if row["score"] == "class_score" else ""
+    return f"{METHODS[row['method']].title}, {place}{published}"
 
 
 def _method_rows(trust: TrustTables, table: pd.DataFrame) -> list[dict[str, Any]]:
-    by_choice = _by_choice(table)
     return [
         {
-            **_with_intervals(by_choice[key], "agreement", "rank_agreement", "over_random", "over_loudest"),
-            "title": title,
-            "is_explained": key == (trust.choice.method, trust.choice.place),
-            "similarity": _number(by_choice[key]["similarity"]),
-            "control": _number(by_choice[key].get("control_similarity")),
-            "border": _share(by_choice[key], "border"),
-            "blank": _share(by_choice[key], "blank"),
-            "padding": _share(by_choice[key], "padding"),
-            "verdict": _verdict(by_choice[key]),
+            **_with_intervals(row, "agreement", "densest_drop"),
+            "title": _title_of(row, trust.blocks),
+            "is_explained": (row["method"], row["layers"], row["score"]) == _key(trust.choice),
+            "random": _number(row["random_agreement"]),
+            "random_answer": _number(row["random_answer"]),
+            "control": _number(row["control_agreement"]),
+            "border": _share(row, "border"),
+            "blank": _share(row, "blank"),
+            "padding": _share(row, "padding"),
+            "verdict": _verdict(row),
         }
-        for key, title in _shown(trust).items()
-        if key in by_choice
+        for row in table.to_dict("records")
     ]
 
 
@@ -158,9 +159,7 @@ def _verdict(row: Mapping[str, Any]) -> str:
     if row["method"] not in METHODS:
         return "baseline"
     words = OUTCOMES[row["outcome"]]
-    if row["outcome"] == "supported":
-        return words
-    return f"{words}: {row['objections'] or 'see the verdict on the model'}"
+    return words if row["outcome"] == "supported" else f"{words}: {row['objections']}"
 
 
 def _number(value: float | None) -> str:
@@ -175,18 +174,22 @@ def _localisation_rows(trust: TrustTables, table: pd.DataFrame) -> list[dict[str
     if table.empty:
         return []
     is_random = table["weights"] == "random"
-    by_choice, randomised = _by_choice(table[~is_random]), _by_choice(table[is_random])
-    return [
-        {
-            **_with_intervals(by_choice[key], "pointing", "inside", "gain", "pointing_lead", "inside_lead"),
-            "title": title,
-            "is_explained": key == (trust.choice.method, trust.choice.place),
-            "covered": f"{by_choice[key]['covered']:.3f}",
-            "random": f"{randomised[key]['pointing']:.3f}" if key in randomised else DASH,
-        }
-        for key, title in _shown(trust).items()
-        if key in by_choice
-    ]
+    of_random = {
+        (row["method"], row["layers"], row["score"]): row["pointing"] for row in table[is_random].to_dict("records")
+    }
+    rows = []
+    for row in table[~is_random].to_dict("records"):
+        key = (row["method"], row["layers"], row["score"])
+        rows.append(
+            {
+                **_with_intervals(row, "pointing", "inside", "gain", "pointing_lead", "inside_lead"),
+                "title": _title_of(row, trust.blocks),
+                "is_explained": key == _key(trust.choice),
+                "covered": f"{row['covered']:.3f}",
+                "random": f"{of_random[key]:.3f}" if key in of_random else DASH,
+            }
+        )
+    return rows
 
 
 def _blank(table: pd.DataFrame) -> dict[str, Any]:
@@ -199,7 +202,7 @@ def _blank(table: pd.DataFrame) -> dict[str, Any]:
 
 def _cutoff(cutoff: Mapping[str, Any]) -> str:
     basis = (
-        f"Measured on {cutoff['n_patches']} patches of {cutoff['n_patients']} validation patients; bands above the "
+        f"Measured on {cutoff['n_units']} recordings of {cutoff['n_patients']} validation patients; bands above the "
         f"cut-off were replaced by {figures.FILL_WORDS[cutoff['fill']]}. It is a suggestion for a run with fewer "
         "bands, not a result."
     )
@@ -216,20 +219,28 @@ def _field(row: Mapping[str, Any], bands: pd.DataFrame) -> dict[str, Any]:
     return {**row, "seen_hz": f"{low_hz:.0f} to {high_hz:.0f} Hz"}
 
 
-def _figure(trust: TrustTables, tables: Mapping[str, pd.DataFrame], title: str, path: Path) -> InlineFigure:
+def _figure(
+    trust: TrustTables, tables: Mapping[str, pd.DataFrame], verdict: Mapping[str, Any], title: str, path: Path
+) -> InlineFigure:
+    """Occlusion and the heat of both methods for the class that the verdict is about."""
+    name = verdict["classes"][0]["class"]
     profiles, curves = tables["profiles"], tables["occlusion"]
-    is_explained = (profiles["method"] == trust.choice.method) & (profiles["layers"] == trust.choice.place)
+    profiles = profiles[profiles["class"] == name]
+
+    def of(choice: Choice) -> pd.DataFrame:
+        return profiles[(profiles[["method", "layers", "score"]] == _key(choice)).all(axis=1)]
+
     figure = figures.occlusion(
         profiles[profiles["method"] == OCCLUSION],
-        profiles[is_explained],
+        {_title_of({**asdict(c), "layers": c.place}, trust.blocks): of(c) for c in (trust.choice, trust.beside)},
         curves[(curves["of"] == "auroc") & (curves["kind"] != "single")],
         trust.summary["settings"]["limits"]["margin"],
         f"{title}: occlusion and heat",
     )
     caption = (
-        f"{title}. Top left: drop of the class score (log-odds, equal weight for each class) when one group of Hz is "
-        "replaced. Bottom left: share of the heat in each group. Where both are high, heat agrees with occlusion. "
-        "Right: drop of AUROC when all bands above (or below) a cut-off are replaced. Bars and shading: 95 % "
-        "intervals over patients."
+        f"{title}, class {name}. Top left: what each group of Hz contributes to telling this class from the others: "
+        "the mean fall of the log-odds of a recording when the group is replaced. Bottom left: share of the heat for "
+        "this class in each group. Where both are high, heat agrees with occlusion. Right: drop of AUROC when all "
+        "bands above (or below) a cut-off are replaced by their mean. Bars and shading: 95 % intervals over patients."
     )
     return save_figure(figure, path, caption)

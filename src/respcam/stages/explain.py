@@ -1,7 +1,7 @@
 """Heat maps of a trained model on the parts to explain."""
 
 import logging
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,10 +12,10 @@ from numpy.lib.format import open_memmap
 from tqdm import tqdm
 
 from respcam.data import run_folder
-from respcam.data.patches import PatchSettings, patch_table
+from respcam.data.patches import PatchSettings, patch_table, patch_units
 from respcam.errors import Refused, there_are
 from respcam.heat import cam
-from respcam.heat.cam import Choice
+from respcam.heat.cam import SCORES, Choice
 from respcam.network.inputs import Units, patch_batches
 from respcam.network.model import blocks_of
 from respcam.network.trained import TrainedModel
@@ -27,6 +27,8 @@ from respcam.store.tables import Document, Table
 log = logging.getLogger(__name__)
 
 MAPS, PER_BAND = "heat-map.npy", "heat-band.npy"
+BESIDE = "beside-"  # before the names of the files of the method that stands beside the chosen one
+LEVELS = ("recording", "patch")
 
 
 @dataclass(frozen=True)
@@ -35,23 +37,31 @@ class ExplainSettings:
 
     Parameters
     ----------
+    level : str
+        Unit whose score heat explains: recording (or event; its score is pooled over its patches) or patch (each by
+        itself).
+    score : str
+        Explained score: log_odds (of the class against all others) or class_score (before softmax). A common part
+        of all class scores changes no probability, and the log-odds do not contain it.
     method : str
         Key of `respcam.heat.cam.METHODS`.
     layers : list of str, optional
         Dotted names of modules whose output heat is taken from; several are fused. None fuses
         every block of the network.
     target : str
-        The class whose score heat explains: true (the unit's own), predicted (the patch's highest
+        The class whose score heat explains: true (the unit's own), predicted (the unit's highest
         score) or the name of a class.
     parts : list of str
         Parts to explain; ``test`` stands for all test parts.
     hop_frames : int, optional
-        Between the starts of explained patches; None takes the length of a patch, so that every
-        frame is explained once. What is scored has its own hop (patches.hop_frames).
+        Number of frames between the starts of patches, for level patch; None takes the length of a patch, so that
+        every frame is explained once. Recordings are explained at the patches that are scored (patches.hop_frames).
     batch_patches : int
         Patches that the network is fed at a time.
     """
 
+    level: str = "recording"
+    score: str = "log_odds"
     method: str = "hires_cam"
     layers: list[str] | None = None
     target: str = "true"
@@ -60,6 +70,14 @@ class ExplainSettings:
     batch_patches: int = incidental(64)
 
     def __post_init__(self) -> None:
+        for name, legal in (("level", LEVELS), ("score", SCORES)):
+            if getattr(self, name) not in legal:
+                raise Refused(f"explain.{name} is {getattr(self, name)!r}; expected one of {', '.join(legal)}")
+        if self.level == "recording" and self.hop_frames is not None:
+            raise Refused(
+                f"explain.hop_frames is {self.hop_frames}, but a recording is explained at the patches that are "
+                "scored; set patches.hop_frames, or explain.level=patch"
+            )
         if self.method not in cam.METHODS:
             raise Refused(f"explain.method is {self.method!r}; {there_are(cam.METHODS, self.method)}")
         if self.batch_patches < 1:
@@ -74,7 +92,9 @@ class ExplainSettings:
             raise Refused(f"explain.hop_frames is {self.hop_frames}; expected at least 1")
 
     def patches_of(self, patches: PatchSettings) -> PatchSettings:
-        """Where patches are cut for heat."""
+        """Length and hop of the patches for heat."""
+        if self.level == "recording":
+            return patches
         return replace(patches, hop_frames=self.hop_frames or patches.length_frames)
 
     def prepared(self, model: TrainedModel) -> TrainedModel:
@@ -82,13 +102,19 @@ class ExplainSettings:
         return replace(model, batch_patches=self.batch_patches, layers=tuple(self.layers or ()))
 
     def choice(self, blocks: list[str]) -> Choice:
-        """Method and layers of the heat, for a network with these blocks."""
-        return Choice(self.method, tuple(self.layers or blocks))
+        """Method, layers and score of the heat, for a network with these blocks."""
+        return Choice(self.method, tuple(self.layers or blocks), self.score)
+
+    def beside(self, blocks: list[str]) -> Choice:
+        """Heat that stands beside it: Grad-CAM as published, or the default method beside that."""
+        published = Choice("grad_cam", tuple(blocks[-1:]), "class_score")
+        default = ExplainSettings()
+        return Choice(default.method, tuple(blocks), default.score) if self.choice(blocks) == published else published
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Explain(Stage):
-    """Heat of every patch of the parts to explain: raw, never rescaled.
+    """Heat of every patch of the parts to explain, and its weight in the heat of its recording.
 
     Attributes
     ----------
@@ -97,7 +123,7 @@ class Explain(Stage):
     """
 
     name: ClassVar[str] = "explain"
-    schema: ClassVar[int] = 4
+    schema: ClassVar[int] = 5
     INDEX: ClassVar[Table] = Table("index.csv", run_folder.IDS)
     METHOD: ClassVar[Document] = Document("method.json")
 
@@ -113,7 +139,7 @@ class Explain(Stage):
         """
         expected = self.train.expected
         parts_named(self.explain.parts, expected.parts)
-        self._target(np.zeros(0, dtype=np.int64), expected.class_names)
+        self._target(np.zeros((1, 1)), np.zeros(1, dtype=np.int64), expected.class_names)
         network, patches = self.train.trial
         layers = self.explain.layers or blocks_of(network)
         cam.heat_maps(network, patches, layers, ["grad_cam"], target=0)
@@ -122,60 +148,91 @@ class Explain(Stage):
         """Write maps, their sums over time, the index of patches and the method.
 
         ``heat-map.npy`` is float32 [shape=(patch, row, column)] at the resolution of the finest layer;
-        ``heat-band.npy`` float32 [shape=(patch, band)], resized to the input and added up over time.
+        ``heat-band.npy`` float32 [shape=(patch, band)], resized to the input and summed over time. Both are raw. The
+        heat of a recording is their sum with the weights in the index. ``beside-heat-map.npy`` and
+        ``beside-heat-band.npy`` are those of the method that stands beside (`ExplainSettings.beside`).
         """
         model = self.explain.prepared(self.train.model())
-        choice = self.explain.choice(model.blocks)
-        units = self.train.units(self.explain.parts)
-        data = self.train.data_of(units)
-        table = patch_table(units, self.patches)
-        target = self._target(table["target"].to_numpy(), model.class_names)
-        writer = _HeatWriter(folder, model, choice, self.train.recipe.patches.length_frames)
-        scores, classes, is_zero = writer.draw(data, target, self.patches, len(table))
-        index = table.drop(columns=["unit", "target"])
+        units = self.units()
+        data, table = self.train.data_of(units), patch_table(units, self.patches)
+        counts = table.groupby("unit").size().tolist()
+        scores = model.unit_scores(data, self.patches, "score patches")
+        pooled = model.pooled(scores, counts).cpu().numpy()
+        target = self._target(pooled, units["target"].to_numpy(), model.class_names)
         names = np.array(model.class_names)
-        index["target_class"] = names[classes]
-        index["predicted_class"] = names[scores.argmax(axis=1)]
-        index["score"] = scores[np.arange(len(scores)), classes]
-        index["is_zero"] = is_zero
+        index = table.drop(columns=["unit", "target"])
+        index["target_class"] = np.repeat(names[target], counts)
+        index["predicted_class"] = np.repeat(names[pooled.argmax(axis=1)], counts)
+        index["score"] = scores.cpu().numpy()[np.arange(len(table)), np.repeat(target, counts)]
+        choices = {"": self.explain.choice(model.blocks), BESIDE: self.explain.beside(model.blocks)}
+        for before, choice in choices.items():
+            writer = _HeatWriter(folder, before, model, choice, self.patches)
+            weight, is_zero = writer.draw(data, scores, counts, target)
+            column = before.replace("-", "_")
+            index[f"{column}weight"], index[f"{column}is_zero"] = weight, is_zero
+            title, place = cam.METHODS[choice.method].title, ", ".join(choice.layers)
+            log.info("explain: %s at %s, %d patches, %d all-zero maps", title, place, len(index), int(is_zero.sum()))
         self.INDEX.write(index, folder)
-        method = {"method": choice.method, "layers": list(choice.layers), "n_bands": data.n_bands}
-        size = {"n_frames": self.patches.length_frames, "hop_frames": self.patches.hop_frames}
-        self.METHOD.write({**method, **size}, folder)
-        title, place = cam.METHODS[choice.method].title, ", ".join(choice.layers)
-        log.info("explain: %s at %s, %d patches, %d all-zero maps", title, place, len(index), int(is_zero.sum()))
+        method = {
+            "level": self.explain.level,
+            **_plain(choices[""]),
+            "beside": _plain(choices[BESIDE]),
+            "n_bands": data.n_bands,
+            "n_frames": self.patches.length_frames,
+            "hop_frames": self.patches.hop_frames,
+        }
+        self.METHOD.write(method, folder)
 
     @property
     def patches(self) -> PatchSettings:
-        """Where patches are cut for heat."""
+        """Length and hop of the patches for heat."""
         return self.explain.patches_of(self.train.recipe.patches)
 
-    def _target(self, true_class: np.ndarray, class_names: list[str]) -> np.ndarray | None:
-        """Class of each patch whose score heat explains; None for the one with its highest score."""
+    def units(self, parts: list[str] | None = None) -> pd.DataFrame:
+        """Units whose score is explained: recordings, events, or single patches as units of their own.
+
+        Parameters
+        ----------
+        parts : list of str, optional
+            None takes the parts to explain.
+        """
+        units = self.train.units(parts or self.explain.parts)
+        return units if self.explain.level == "recording" else patch_units(units, self.patches)
+
+    def _target(self, scores: np.ndarray, true_class: np.ndarray, class_names: list[str]) -> np.ndarray:
+        """Class of each unit whose score heat explains, from pooled scores [shape=(unit, class)]."""
         target = self.explain.target
         if target == "true":
             return true_class
         if target == "predicted":
-            return None
+            return scores.argmax(axis=1)
         if target not in class_names:
             raise Refused(f"explain.target is {target!r}; {there_are(['true', 'predicted', *class_names], target)}")
         return np.full_like(true_class, class_names.index(target))
 
     def index(self) -> pd.DataFrame:
-        """A row per patch: place, patient, part, classes, score and whether its heat is zero everywhere."""
+        """A row per patch: place, patient, part, classes, score, weight and whether its heat is zero everywhere.
+
+        ``beside_weight, beside_is_zero`` are those of the method that stands beside.
+        """
         return self.INDEX.read(self.folder)
 
-    def maps(self) -> np.ndarray:
-        """Heat, memory-mapped: float32 [shape=(patch, row, column)]."""
-        return np.load(self.folder / MAPS, mmap_mode="r")
+    def maps(self, before: str = "") -> np.ndarray:
+        """Heat, memory-mapped: float32 [shape=(patch, row, column)]; `BESIDE` for the method beside."""
+        return np.load(self.folder / f"{before}{MAPS}", mmap_mode="r")
 
-    def per_band(self) -> np.ndarray:
-        """Heat added up over time: float64 [shape=(patch, band)]."""
-        return np.load(self.folder / PER_BAND).astype(np.float64)
+    def per_band(self, before: str = "") -> np.ndarray:
+        """What each patch adds to the heat of its unit, per band: float64 [shape=(patch, band)]."""
+        weight = self.index()[f"{before.replace('-', '_')}weight"].to_numpy()
+        return np.load(self.folder / f"{before}{PER_BAND}").astype(np.float64) * weight[:, None]
 
     def method(self) -> dict[str, Any]:
-        """Where heat comes from: method, layers, size of the input (n_bands, n_frames), and hop_frames of patches."""
+        """Where heat comes from: ``level, method, layers, score, beside, n_bands, n_frames, hop_frames``."""
         return self.METHOD.read(self.folder)
+
+
+def _plain(choice: Choice) -> dict[str, Any]:
+    return {**asdict(choice), "layers": list(choice.layers)}
 
 
 @dataclass(frozen=True)
@@ -183,36 +240,33 @@ class _HeatWriter:
     """Fills the arrays of heat in place: small results between large ones would hold the memory of all."""
 
     folder: Path
+    before: str
     model: TrainedModel
     choice: Choice
-    n_frames: int
+    patches: PatchSettings
 
     def draw(
-        self, data: Units, target: np.ndarray | None, patches: PatchSettings, n: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Write the heat of ``n`` patches; returns scores [shape=(patch, class)], targets and all-zero marks."""
-        model, choice, to_device = self.model, self.choice, self.model.fabric.to_device
+        self, data: Units, scores: torch.Tensor, counts: list[int], target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Write the heat of all patches; returns weights and all-zero marks, [shape=(patch,)]."""
+        model, n = self.model, len(scores)
+        rule = model.chain_rule(scores, counts, target, self.choice.score)
         per_band = self._array(PER_BAND, (n, data.n_bands))
-        scores = np.empty((n, len(model.class_names)), dtype=np.float32)
-        classes, is_zero = np.empty(n, dtype=np.int64), np.empty(n, dtype=bool)
+        is_zero = np.empty(n, dtype=bool)
         maps, done = None, 0
-        bar = tqdm(total=n, desc="explain", unit="patch")
-        for batch in patch_batches(data, model.batch_patches, patches):
+        bar = tqdm(total=n, desc=f"explain, {cam.METHODS[self.choice.method].title}", unit="patch")
+        for batch in patch_batches(data, model.batch_patches, self.patches):
             rows = slice(done, done + len(batch))
-            batch_target = None if target is None else to_device(torch.tensor(target[rows]))
-            result = cam.heat_maps(model.network, model.scaled(batch), choice.layers, [choice.method], batch_target)
-            heat = result.heat(choice.method, choice.layers)
+            heat = model.heat_along(rule.of(rows), model.scaled(batch), [self.choice])[self.choice]
             if maps is None:
                 maps = self._array(MAPS, (n, *heat.shape[1:]))
             maps[rows] = heat.cpu().numpy()
-            per_band[rows] = cam.margins(heat, data.n_bands, self.n_frames)[0].cpu().numpy()
-            scores[rows] = result.scores.cpu().numpy()
-            classes[rows] = result.target.cpu().numpy()
+            per_band[rows] = cam.margins(heat, data.n_bands, self.patches.length_frames)[0].cpu().numpy()
             is_zero[rows] = (heat.amax(dim=(1, 2)) == 0).cpu().numpy()
             done += len(batch)
             bar.update(len(batch))
         bar.close()
-        return scores, classes, is_zero
+        return rule.weight.cpu().numpy(), is_zero
 
     def _array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        return open_memmap(self.folder / name, mode="w+", dtype=np.float32, shape=shape)
+        return open_memmap(self.folder / f"{self.before}{name}", mode="w+", dtype=np.float32, shape=shape)

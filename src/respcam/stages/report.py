@@ -9,6 +9,7 @@ from respcam.data import run_folder
 from respcam.data.manifest import safe_id
 from respcam.report.run_page import PrintedSettings, RunContent, RunHeat, RunTables, write_run_page
 from respcam.report.trust_section import TrustTables
+from respcam.stages.explain import BESIDE
 from respcam.stages.profile import Profile
 from respcam.stages.train import Train
 from respcam.stages.trust import Trust
@@ -123,14 +124,14 @@ class Report(Stage):
         """Write ``report.html, figures/, config.yaml`` and copies of the results of every stage.
 
         These are ``metrics.json, predictions.csv, history.csv, units.csv, remarks.json, model.safetensors,
-        model.json, classes.json, scaler.csv`` of train, ``band_heat.csv, heat_summary.json`` of profile,
+        model.json, classes.json, scaler.csv`` of train, ``band_heat.csv, band_heat_beside.csv, heat_summary.json`` of profile,
         ``trust.json`` and the tables of trust, and ``rejected.csv`` of resample.
         """
         train, explain = self.trust.explain.train, self.trust.explain
         resample = train.features.resample
         names: dict[Stage, list[str]] = {
             train: [run_folder.WEIGHTS, *(file.name for file in TRAIN_FILES)],
-            self.profile: [run_folder.BAND_HEAT.name, run_folder.HEAT.name],
+            self.profile: [run_folder.BAND_HEAT.name, run_folder.BAND_HEAT_BESIDE.name, run_folder.HEAT.name],
             self.trust: [run_folder.TRUST.name, *(table.name for table in run_folder.EVIDENCE.values())],
             resample: [run_folder.REJECTED.name],
         }
@@ -156,6 +157,8 @@ class Report(Stage):
                 summary=self.profile.summary(),
                 maps=explain.maps(),
                 index=explain.index(),
+                band_heat_beside=self.profile.band_heat_beside(),
+                maps_beside=explain.maps(BESIDE),
             ),
             trust=TrustTables(summary=self.trust.summary(), tables=self.trust.tables()),
             frames=train.features.frames(),

@@ -1,7 +1,6 @@
 """Trust: the evidence about a model's heat, and the verdict, on every explained part."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,13 +11,12 @@ from torch import nn
 
 from respcam.data import run_folder
 from respcam.data.labels import Labels
+from respcam.data.patches import patch_table
 from respcam.data.splits import TRAIN, VALIDATION
 from respcam.evidence.confounds import Caution, EvaluatedPart, heat_per_unit, look, metadata_of, unit_levels
-from respcam.evidence.examination import Examination, TrustSettings, examine, suggested_cutoff
+from respcam.evidence.examination import Examination, ExaminedPart, Stores, TrustSettings, examine, suggested_cutoff
 from respcam.evidence.localisation import AnnotatedUnits, annotated_events, event_units, localisation_table
-from respcam.evidence.occlusion import ScoreStore
 from respcam.evidence.receptive import fields
-from respcam.evidence.sample import PatchSample
 from respcam.heat.bands import HzGroups
 from respcam.metrics import BootstrapSettings, Interval
 from respcam.stages.explain import Explain
@@ -27,9 +25,6 @@ from respcam.store.arrays import ArrayFile
 from respcam.store.stage import Stage
 
 log = logging.getLogger(__name__)
-
-
-Stores = Callable[[str], ScoreStore]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +44,7 @@ class Trust(Stage):
     """
 
     name: ClassVar[str] = "trust"
-    schema: ClassVar[int] = 4
+    schema: ClassVar[int] = 5
 
     explain: Explain
     labels: Labels
@@ -59,18 +54,19 @@ class Trust(Stage):
     control: Train | None = None
 
     def write(self, folder: Path) -> None:
-        """Write ``trust.json``, a table per kind of evidence, and every score under occlusion.
+        """Write ``trust.json``, a table per kind of evidence, and what was observed on each recording.
 
-        ``occlusion-*.npz`` holds log-odds [shape=(patch, class)] by the groups that are removed.
+        ``observed-*.npz`` hold the arrays of `respcam.evidence.observation.Observer`.
         """
-        examination, train = self._examination(), self.explain.train
+        examination = self._examination()
         control = None if self.control is None else self.control.model().network
-        units = train.units(self.explain.explain.parts)
+        units = self.explain.units()
+        units["explained"] = self._explained(units, examination.model.class_names)
         tables: dict[str, list[pd.DataFrame]] = {name: [] for name in run_folder.EVIDENCE}
         parts, receptive = {}, None
         for part, rows in units.groupby("part"):
             of_part = _Part(self, examination, str(part), rows.reset_index(drop=True))
-            part_tables, parts[str(part)] = of_part.evidence(_stores(folder, f"occlusion-{part}"), control)
+            part_tables, parts[str(part)] = of_part.evidence(_stores(folder, f"observed-{part}"), control)
             for name, table in part_tables.items():
                 tables[name].append(_with_part(table, str(part)))
             receptive = receptive or of_part.fields()
@@ -79,9 +75,11 @@ class Trust(Stage):
         summary = {
             "method": examination.explained.method,
             "layers": list(examination.explained.layers),
+            "score": examination.explained.score,
+            "beside": {**asdict(examination.beside), "layers": list(examination.beside.layers)},
             "is_supported": all(verdict["is_supported"] for verdict in parts.values()),
             "parts": parts,
-            "cutoff": self._cutoff(examination, _stores(folder, "occlusion-cutoff")),
+            "cutoff": self._cutoff(examination, _stores(folder, "observed-validation")),
             "fields": receptive,
             "settings": asdict(self.trust),
         }
@@ -96,14 +94,23 @@ class Trust(Stage):
         bands = train.grouped_bands(self.hz_groups)
         model = settings.prepared(train.model(train.recipe.training.precision))
         floor = train.features.front_end.floor
-        return Examination(model, bands, settings.choice(model.blocks), self.trust, self.bootstrap, floor)
+        explained, beside = settings.choice(model.blocks), settings.beside(model.blocks)
+        return Examination(model, bands, explained, beside, self.trust, self.bootstrap, floor)
+
+    def _explained(self, units: pd.DataFrame, class_names: list[str]) -> np.ndarray:
+        """Class of each unit whose score heat explains, as the explain stage chose it: int64 [shape=(unit,)]."""
+        n_patches = patch_table(units, self.explain.patches).groupby("unit").size().to_numpy()
+        first = np.cumsum(n_patches) - n_patches
+        names = self.explain.index()["target_class"].to_numpy()[first]
+        return pd.Index(class_names).get_indexer(names)
 
     def _cutoff(self, examination: Examination, stores: Stores) -> dict[str, Any]:
         """The validation patients decide: nothing is chosen on a test part."""
         train = self.explain.train
-        units = train.units([VALIDATION])
-        sample = examination.sample(units, train.data_of(units), 2 * self.trust.patches)
-        return suggested_cutoff(examination, sample, stores)
+        units = self.explain.units([VALIDATION])
+        auroc = Interval(**train.metrics()[VALIDATION]["auroc"])
+        part = ExaminedPart(VALIDATION, units, train.data_of(units), units["target"].to_numpy(), auroc)
+        return suggested_cutoff(examination, part, stores)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """Evidence by kind, a row per part and ...: see `respcam.evidence`."""
@@ -116,11 +123,12 @@ class Trust(Stage):
     def importance(self) -> np.ndarray:
         """Drop of the score under occlusion of each band of the front end: float64 [shape=(band,)].
 
-        Between the centres of groups by interpolation.
+        Mean over the classes; between the centres of groups by interpolation.
         """
         profiles = run_folder.EVIDENCE["profiles"].read(self.folder)
         is_median = (profiles["method"] == "occlusion") & (profiles["fill"] == run_folder.MEDIAN)
-        drop = profiles[is_median].set_index("hz")["drop"]
+        drop = profiles[is_median].groupby("hz")["drop"].mean()
+        drop = drop[[name for name in self.hz_groups.names if name in drop.index]]
         centre_of = dict(zip(self.hz_groups.names, self.hz_groups.centres_hz, strict=True))
         edges_hz = self.explain.train.features.frames().edges_hz
         return np.interp(edges_hz[:, 1], [centre_of[name] for name in drop.index], drop)
@@ -133,8 +141,8 @@ def _with_part(table: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def _stores(folder: Path, stem: str) -> Stores:
-    """Files that keep the scores of each fill over an interruption."""
-    return lambda fill: ArrayFile(folder / f"{stem}-{fill}.npz")
+    """Files that keep what was observed over an interruption."""
+    return lambda name: ArrayFile(folder / f"{stem}-{name}.npz")
 
 
 class _Part:
@@ -143,19 +151,21 @@ class _Part:
     def __init__(self, stage: Trust, examination: Examination, name: str, units: pd.DataFrame):
         self.stage, self.examination, self.name, self.units = stage, examination, name, units
         self.train: Train = stage.explain.train
-        self.sample: PatchSample = examination.sample(units, self.train.data_of(units), stage.trust.patches)
+        auroc = Interval(**self.train.metrics()[name]["auroc"])
+        explained = units["explained"].to_numpy()
+        self.examined = ExaminedPart(name, units, self.train.data_of(units), explained, auroc)
 
     def evidence(self, stores: Stores, control: nn.Module | None) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
         """Tables and the verdict with its warnings."""
-        auroc = Interval(**self.train.metrics()[self.name]["auroc"])
-        tables, verdict = examine(self.examination, self.sample, auroc, stores, control)
+        auroc = self.examined.auroc
+        tables, verdict = examine(self.examination, self.examined, stores, control)
         tables["localisation"] = self._localisation()
         confounds, cautions = self._confounds(auroc, verdict["top"])
         return {**tables, **confounds}, {**verdict, "warnings": [caution.sentence for caution in cautions]}
 
     def fields(self) -> list[dict[str, Any]]:
         """Rows of the map and receptive field of every block and of the explained layers."""
-        return fields(self.examination.model, self.sample.patches, self.examination.explained.layers)
+        return fields(self.examination.model, self.examined.data.grid(0), self.examination.explained.layers)
 
     def _localisation(self) -> pd.DataFrame:
         """Heat of recordings beside their annotated events, where the data have such and the task allows it."""
@@ -164,20 +174,25 @@ class _Part:
         if stage.labels.events is not None and task.unit == "recording" and task.normal is not None:
             normal = (task.classes or {}).get(task.normal, [task.normal])
             events = annotated_events(stage.labels.events, normal)
-        judged = self.units.iloc[self.sample.judged_units]
+        recordings = self.train.units([self.name])
+        judged = recordings[recordings["target"].isin(self.examination.model.judged_classes)]
         units = event_units(judged, events, settings.event_recordings, settings.seed)
         frame_rate_hz = self.train.features.front_end.frame_rate_hz
-        annotated = AnnotatedUnits(units, self.train.data_of(units), events, stage.explain.patches, frame_rate_hz)
+        is_pooled = stage.explain.explain.level == "recording"
+        annotated = AnnotatedUnits(
+            units, self.train.data_of(units), events, stage.explain.patches, frame_rate_hz, is_pooled
+        )
         examination = self.examination
         return localisation_table(examination.model, examination.choices, annotated, stage.bootstrap, settings.seed)
 
     def _confounds(self, auroc: Interval, top: dict[str, str]) -> tuple[dict[str, pd.DataFrame], list[Caution]]:
         train, bands = self.train, self.examination.bands
         resampled = train.features.resample.recordings()
-        level, blank = unit_levels(self._frames(), bands, self.examination.floor)
         explain = self.stage.explain
+        units = train.units([self.name])
+        level, blank = unit_levels(self._frames(units), bands, self.examination.floor)
         part = EvaluatedPart(
-            units=self.units,
+            units=units,
             train=train.units([TRAIN]),
             metadata=metadata_of(self.stage.labels.recordings, resampled),
             source_rate_hz=resampled.set_index("recording_id")["source_rate_hz"],
@@ -191,7 +206,7 @@ class _Part:
         )
         return look(part, self.examination.model, bands, self.stage.trust.limits, self.stage.bootstrap)
 
-    def _frames(self) -> list[np.ndarray]:
+    def _frames(self, units: pd.DataFrame) -> list[np.ndarray]:
         frames = self.train.features.frames()
         columns = ["recording_id", "first_frame", "n_frames"]
-        return [frames.frames(*span) for span in self.units[columns].itertuples(index=False)]
+        return [frames.frames(*span) for span in units[columns].itertuples(index=False)]
