@@ -17,7 +17,7 @@ from respcam.heat.cam import Choice
 
 RATE_HZ = 100.0
 HEAT = Choice("hires_cam", ("high",))
-REFERENCE = Choice("grad_cam", ("high",))  # what leads are measured from
+REFERENCE = Choice("grad_cam", ("high",), "class_score")  # what leads are measured from
 EVERY_FRAME_ONCE = PatchSettings(length_frames=16, hop_frames=16)
 
 

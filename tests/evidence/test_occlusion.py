@@ -1,47 +1,19 @@
 import numpy as np
 import pytest
-from ten_lines import (
-    BAND,
-    BOOTSTRAP,
-    EDGES_HZ,
-    FLOOR,
-    GROUPS,
-    N_BANDS,
-    QUIET,
-    TOP_HZ,
-    Memory,
-    grouped,
-    recordings,
-    trained,
-)
+from ten_lines import FLOOR, GROUPS, N_BANDS, grouped, recordings, units_of
 
 from respcam.errors import Refused
 from respcam.evidence.occlusion import (
-    FILLS,
     KINDS,
-    drops_of_target,
+    check_fill,
+    class_effect,
     fill_of,
     lowest_cutoff,
-    occlusion_scores,
     occlusion_table,
     sweep,
 )
-from respcam.evidence.sample import sample_patches
-from respcam.heat.bands import GroupedBands, HzGroups
-from respcam.network.trained import TrainedModel
-from respcam.store.arrays import ArrayFile
 
-PATCHES = np.arange(2 * 4 * 3, dtype=np.float32).reshape(2, 4, 3)
-TOP = GROUPS.names.index(TOP_HZ)
-
-
-def sampled(n_patients=8):
-    units, data = recordings(n_patients)
-    return sample_patches(units, data, [1], 8, 0, BOOTSTRAP)
-
-
-def scores_of(sample, fills=("mean",), stores=lambda fill: Memory(), model=None, bands=None):
-    return occlusion_scores(model or trained(), bands or grouped(), sample, fills, FLOOR, 0, stores)
+MEAN = np.arange(N_BANDS, dtype=np.float32)
 
 
 def test_a_sweep_takes_single_groups_and_then_all_from_either_end():
@@ -54,32 +26,45 @@ def test_a_sweep_takes_single_groups_and_then_all_from_either_end():
     assert removed["low_pass", 0] == removed["high_pass", 2] == {0, 1, 2}
 
 
-def test_the_mean_fill_is_that_of_each_band():
-    mean = np.array([1, 2, 3, 4], np.float32)
-    fill = fill_of("mean", PATCHES, mean, 0.0, np.array([0, 1]), np.random.default_rng(0))
-    np.testing.assert_array_equal(fill[:, :, 0], [mean, mean])
+def test_a_condition_marks_the_bands_of_its_groups():
+    (condition,) = [c for c in sweep(len(GROUPS), ["low_pass"]) if c.group == 4]
+    assert condition.bands(grouped()).tolist() == [False] * 8 + [True] * 4
 
 
-def test_the_floor_fill_is_silence():
-    fill = fill_of("floor", PATCHES, np.zeros(4), -4.6, np.array([0, 1]), np.random.default_rng(0))
-    assert (fill == np.float32(-4.6)).all()
-    assert fill.dtype == np.float32
+def test_the_mean_and_floor_fills():
+    units, data = recordings()
+    fill = fill_of("mean", 3, data, MEAN, 0)
+    assert fill.shape == data.grid(3).shape
+    assert (fill == MEAN[:, None]).all()
+    assert (fill_of("floor", 3, data, MEAN, 0) == np.float32(FLOOR)).all()
+    assert fill_of("floor", 3, data, MEAN, 0).dtype == np.float32
+    assert len(units) == len(data)
 
 
-def test_the_other_fill_comes_from_another_class():
-    patches = np.arange(20, dtype=np.float32)[:, None, None] + np.zeros((20, 4, 3), np.float32)
-    target = np.arange(20) % 3
-    donor = fill_of("other", patches, np.zeros(4), 0.0, target, np.random.default_rng(0))[:, 0, 0].astype(int)
-    assert (target[donor] != target).all()
-    assert len(set(donor)) > 5
+def test_the_other_fill_is_one_stretch_of_a_recording_of_another_class():
+    target = np.arange(12) % 3
+    number = [np.full((30 + 5 * unit, N_BANDS), 100 * unit, np.float32) for unit in range(12)]
+    frames = [own + np.arange(len(own), dtype=np.float32)[:, None] for own in number]
+    data = units_of(frames, target)
+    donors = set()
+    for unit in range(12):
+        fill = fill_of("other", unit, data, MEAN, 0)
+        assert fill.shape == data.grid(unit).shape
+        donor = int(fill[0, 0, 0] // 100)
+        assert target[donor] != target[unit]
+        donors.add(donor)
+        steps = np.diff(fill[0, 0])
+        assert ((steps == 1) | (steps < 0)).all()  # in its order; a short recording begins again
+        again = fill_of("other", unit, data, MEAN, 0)
+        np.testing.assert_array_equal(fill, again)
+    assert len(donors) > 4
 
 
-@pytest.mark.parametrize(
-    ("rule", "message"), [("noise", "expected one of mean, floor, other"), ("other", "there is one class")]
-)
-def test_bad_fills_are_refused(rule, message):
-    with pytest.raises(Refused, match=message):
-        fill_of(rule, PATCHES, np.zeros(4), 0.0, np.array([1, 1]), np.random.default_rng(0))
+def test_bad_fills_are_refused():
+    with pytest.raises(Refused, match="expected one of other, mean, floor"):
+        check_fill("noise", 2)
+    with pytest.raises(Refused, match="there is one class"):
+        check_fill("other", 1)
 
 
 def test_the_lowest_cutoff_is_where_the_loss_begins_to_stay_small():
@@ -90,112 +75,31 @@ def test_the_lowest_cutoff_is_where_the_loss_begins_to_stay_small():
     assert lowest_cutoff(cutoffs[::-1], [0.02, 0.04, 0.01, 0.2], 0.05) == 400
 
 
-def test_scores_are_those_of_the_patches_without_the_bands():
-    sample, model = sampled(), trained()
-    (scores,) = scores_of(sample, model=model).values()
-    scores.score([frozenset({TOP, 0})], np.arange(8), "")
-    patches = sample.patches.copy()
-    patches[:, [0, 1, BAND - 1, BAND]] = QUIET  # the mean of the scaler
-    np.testing.assert_allclose(scores.log_odds[frozenset({TOP, 0})], model.log_odds(patches), atol=1e-6)
-    np.testing.assert_array_equal(scores.intact, model.log_odds(sample.patches))
+def test_the_effect_on_a_class_leaves_out_a_push_that_all_units_get():
+    target = np.array([0, 0, 0, 1])
+    drop = np.zeros((4, 2, 2))
+    drop[:, 0, 1] = np.where(target == 1, 2.0, -2.0)  # the first group tells class 1 from class 0
+    drop[:, 1, 1] = 5.0  # the second pushes all units away from class 1
+    drop[..., 0] = -drop[..., 1]
+    weights = np.ones((1, 4))
+    for k in range(2):
+        np.testing.assert_allclose(class_effect(drop, target, k, weights), [[2.0, 0.0]], atol=1e-12)
+    alone = class_effect(drop[:3], target[:3], 0, weights[:, :3])
+    np.testing.assert_allclose(alone, [[2.0, -5.0]])  # without another class the push stays
 
 
-def test_conditions_count_the_groups_that_hold_a_band():
-    bands = GroupedBands.of(EDGES_HZ, np.arange(N_BANDS) >= 4, HzGroups([0, 200, 600, 800, 1200]))
-    assert bands.names == ["200-600", "600-800", "800-1200"]  # nothing of the first
-    sample = sampled()
-    scores = scores_of(
-        sample, bands=GroupedBands(bands.groups, EDGES_HZ, np.ones(N_BANDS, bool), np.r_[[-1] * 4, bands.group])
-    )
-    scores["mean"].score([frozenset({0}), frozenset({1}), frozenset({2})], np.arange(8), "")
-    falls = [abs(scores["mean"].drop(frozenset({place}))).max() for place in range(3)]
-    assert np.argmax(falls) == 1
-
-
-def test_only_the_wanted_rows_are_scored():
-    (scores,) = scores_of(sampled()).values()
-    scores.score([frozenset({0})], np.array([2, 5]), "")
-    assert np.flatnonzero(np.isfinite(scores.log_odds[frozenset({0})]).all(axis=1)).tolist() == [2, 5]
-
-
-def test_occlusion_goes_on_where_it_was(tmp_path, monkeypatch):
-    sample, rows, conditions = sampled(), np.arange(8), [frozenset({0}), frozenset({1, 2}), frozenset()]
-
-    def stores(fill):
-        return ArrayFile(tmp_path / f"scores-{fill}.npz")
-
-    first = scores_of(sample, stores=stores)["mean"]
-    first.score(conditions, rows, "")
-    again = scores_of(sample, stores=stores)["mean"]
-    assert set(again.log_odds) == set(conditions)
-    monkeypatch.setattr(TrainedModel, "occlusion", None)  # what was scored is not scored again
-    again.score(conditions, rows, "")
-    np.testing.assert_array_equal(again.drop(conditions[1]), first.drop(conditions[1]))
-    with np.load(tmp_path / "scores-mean.npz") as saved:
-        assert list(saved) == ["_0", "_1_2", "_"]
-
-
-def test_scores_are_kept_while_occlusion_is_under_way(monkeypatch):
-    sample, memory = sampled(), Memory()
-    first = scores_of(sample, stores=lambda fill: memory, model=trained(batch_patches=8))["mean"]
-    monkeypatch.setattr("respcam.evidence.occlusion.SAVE_EVERY_S", 0)
-    calls, answer = [], TrainedModel.log_odds_without
-
-    def interrupted(self, occlusion, is_removed):
-        calls.append(is_removed)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return answer(self, occlusion, is_removed)
-
-    monkeypatch.setattr(TrainedModel, "log_odds_without", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        first.score([frozenset({0}), frozenset({1})], np.arange(8), "")
-    again = scores_of(sample, stores=lambda fill: memory, model=trained(batch_patches=8))["mean"]
-    assert np.isfinite(again.log_odds[frozenset({0})]).all()
-    assert np.isnan(again.log_odds[frozenset({1})]).all()
-    n_before = len(calls)
-    again.score([frozenset({0}), frozenset({1})], np.arange(8), "")
-    assert len(calls) == n_before + 1  # only what was missing
-    assert np.isfinite(again.log_odds[frozenset({1})]).all()
-
-
-def test_scores_are_saved_once_a_call_when_it_is_short():
-    memory = Memory()
-    (scores,) = scores_of(sampled(), stores=lambda fill: memory).values()
-    scores.score([frozenset({0}), frozenset({1})], np.arange(8), "")
-    scores.score([frozenset({0})], np.arange(8), "")
-    assert memory.n_saved == 1
-
-
-def test_one_class_cannot_fill_from_another(caplog):
-    units, data = recordings()
-    normal = units["target"] == 0
-    units = units[normal].reset_index(drop=True)
-    data.frames = [frames for frames, is_normal in zip(data.frames, normal, strict=True) if is_normal]
-    sample = sample_patches(units, data, [1], 8, 0, BOOTSTRAP)
-    assert list(scores_of(sample, FILLS)) == ["mean", "floor"]
-    assert "test has only one class" in caplog.text
-    with pytest.raises(Refused, match="add mean or floor"):
-        scores_of(sample, ["other"])
-
-
-def test_the_group_that_the_model_listens_to_costs_most():
-    sample = sampled()
-    scores = scores_of(sample, FILLS)
-    conditions = sweep(len(GROUPS))
-    for of_fill in scores.values():
-        of_fill.score([condition.removed for condition in conditions], np.arange(8), "")
-    drops = drops_of_target(scores["mean"], sample)
-    assert drops.shape == (8, len(GROUPS))
-    assert drops.mean(axis=0).argmax() == TOP
-    table = occlusion_table(sample, scores, conditions)
-    assert len(table) == len(FILLS) * len(conditions) * 3  # AUROC and two classes
-    area = table[(table["of"] == "auroc") & (table["fill"] == "mean")].set_index(["kind", "hz"])["drop"]
-    assert area["low_pass", "0-200"] == area["high_pass", "1000-1200"] == 0.5 + area["single", TOP_HZ] - 0.5
-    assert (area["single"].drop(TOP_HZ) == 0).all()
-    wheeze = table[(table["of"] == "wheeze") & (table["fill"] == "mean") & (table["kind"] == "single")]
-    assert wheeze.loc[wheeze["drop"].astype(float).idxmax(), "hz"] == TOP_HZ
-    assert (wheeze["drop_low"] <= wheeze["drop"]).all()
-    assert (wheeze["drop"] <= wheeze["drop_high"]).all()
+def test_the_table_has_the_fall_of_every_class_and_of_auroc():
+    target = np.array([0, 0, 1, 1])
+    intact = np.array([[2.0, -2], [1, -1], [-1, 1], [-2, 2]])
+    conditions = sweep(len(GROUPS), ["single", "low_pass"])
+    log_odds = np.repeat(intact[:, None], len(conditions), axis=1)
+    log_odds[:, 3] = 0  # without group 3 nothing is known
+    weights = np.ones((3, 4))
+    table = occlusion_table({"mean": log_odds}, intact, conditions, target, weights, grouped(), ["normal", "wheeze"])
+    assert len(table) == len(conditions) * 3
+    single = table[table["kind"] == "single"].set_index(["of", "hz"])["drop"]
+    assert single["auroc", "600-800"] == 0.5
+    assert single["wheeze", "600-800"] == single["normal", "600-800"] == 1.5
+    assert (single.drop(index="600-800", level="hz") == 0).all()
     assert table.loc[table["kind"] == "single", "cutoff_hz"].isna().all()
     assert set(table.loc[table["kind"] == "low_pass", "cutoff_hz"]) == {0, 200, 400, 600, 800, 1000}

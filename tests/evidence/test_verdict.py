@@ -1,140 +1,125 @@
-import json
-
 import pytest
 
 from respcam.errors import Refused
+from respcam.evidence.agreement import Agreement
 from respcam.evidence.verdict import (
     Evidence,
     Limits,
-    Objection,
     ObjectionKind,
     Outcome,
     joined_sentences,
     judge,
-    objections_to_method,
-    objections_to_model,
+    objections_to,
     verdict_sentence,
 )
 from respcam.heat.cam import Choice
 from respcam.metrics import Interval
 
-GOOD = Interval(0.8, 0.5, 0.9)
+GOOD = Interval(0.9, 0.85, 0.95)
 NONE = Interval(None, None, None)
-SUPPORTED = Evidence(GOOD, GOOD, GOOD, 0.1)
-CHOICE = Choice("hires_cam", ("blocks.2", "blocks.3"))
 
 
-def test_good_evidence_is_supported():
-    assert objections_to_method(SUPPORTED, Limits()) == []
-    assert objections_to_method(Evidence(GOOD, GOOD, Interval(0.0, 0.0, 0.0), -0.2), Limits()) == []
-    assert objections_to_model(Interval(0.8, 0.7, 0.9)) == []
-
-
-@pytest.mark.parametrize(
-    ("evidence", "kind", "words"),
-    [
-        (
-            Evidence(Interval(0.4, 0.2, 0.6), GOOD, GOOD, 0.1),
-            "disagreement",
-            "disagrees with occlusion (correlation 0.40)",
-        ),
-        (
-            Evidence(Interval(0.8, -0.1, 0.9), GOOD, GOOD, 0.1),
-            "uncertain",
-            "occlusion is too uncertain to confirm it (correlation 0.80, interval from -0.10): examine more patches "
-            "(trust.patches)",
-        ),
-        (Evidence(NONE, GOOD, GOOD, 0.1), "no_effect", "agreement with occlusion is not defined"),
-        (
-            Evidence(GOOD, Interval(0.2, -0.1, 0.5), GOOD, 0.1),
-            "not_better_than_random",
-            "its hottest groups carry no more of the score than random groups",
-        ),
-        (
-            Evidence(GOOD, NONE, GOOD, 0.1),
-            "not_better_than_random",
-            "its hottest groups carry no more of the score than random groups",
-        ),
-        (
-            Evidence(GOOD, GOOD, Interval(-0.2, -0.3, -0.1), 0.1),
-            "worse_than_loudest",
-            "its hottest groups carry less of the score than the loudest groups",
-        ),
-        (
-            Evidence(GOOD, GOOD, GOOD, 0.3),
-            "insensitive",
-            "insensitive to the weights: a network with random weights gives similar heat (correlation 0.30)",
-        ),
-        (
-            Evidence(GOOD, GOOD, GOOD, None),
-            "insensitive",
-            "insensitive to the weights: a network with random weights gives similar heat",
-        ),
-    ],
-)
-def test_each_failure_is_named(evidence, kind, words):
-    (objection,) = objections_to_method(evidence, Limits())
-    assert objection.kind == kind
-    assert objection.sentence == words
-    assert json.loads(json.dumps(objection.plain)) == {
-        "kind": kind,
-        "figures": objection.figures,
-        "sentence": words,
-    }
-
-
-@pytest.mark.parametrize(
-    ("auroc", "shown"),
-    [
-        (Interval(0.6, 0.49, 0.7), "AUROC 0.60, interval from 0.49"),
-        (Interval(0.3, 0.1, 0.5), "AUROC 0.30, interval from 0.10"),
-        (NONE, "AUROC not defined"),
-    ],
-)
-def test_a_model_that_knows_nothing_supports_nothing(auroc, shown):
-    (objection,) = objections_to_model(auroc)
-    assert objection.kind is ObjectionKind.CHANCE
-    assert objection.sentence == f"the model is not clearly better than chance ({shown})"
-    verdict = judge([], [objection])
-    assert verdict.outcome is Outcome.NOT_SUPPORTED
-    assert verdict_sentence(verdict, CHOICE, SUPPORTED, "0-200", "200-400") == (
-        f"Not supported: {objection.sentence}. No heat map of this model can be interpreted."
+def evidence(
+    correlation=(0.9, 0.7, 0.95),
+    hottest=(1.0, 0.8, 1.2),
+    costliest=(1.0, 0.8, 1.2),
+    shortfall=(0.5, 0.4, 0.6),
+    over_random=(0.6, 0.3, 0.9),
+    random_answer=0.0,
+):
+    found = Agreement(
+        correlation=Interval(*correlation),
+        hottest=1,
+        costliest=2,
+        hottest_effect=Interval(*hottest),
+        costliest_effect=Interval(*costliest),
+        shortfall=Interval(*shortfall),
     )
+    return Evidence(found, Interval(*over_random), random_answer)
 
 
-def test_lack_of_evidence_is_undecided_and_evidence_against_is_not_supported():
-    uncertain = Objection(ObjectionKind.UNCERTAIN, {"agreement": 0.8, "agreement_low": -0.1})
-    against = Objection(ObjectionKind.DISAGREEMENT, {"agreement": 0.1})
-    assert judge([], []).outcome is Outcome.SUPPORTED
-    assert judge([uncertain], []).outcome is Outcome.UNDECIDED
-    assert judge([uncertain, against], []).outcome is Outcome.NOT_SUPPORTED
-    assert judge([against], []).outcome is Outcome.NOT_SUPPORTED
-    assert joined_sentences([]) == ""
-    for objections, word in (([uncertain], "Undecided"), ([uncertain, against], "Not supported")):
-        sentence = verdict_sentence(judge(objections, []), CHOICE, SUPPORTED, "0-200", "200-400")
-        assert sentence == (
-            f"{word}: HiResCAM at blocks.2 + blocks.3: {joined_sentences(objections)}. "
-            "Occlusion costs most at 200-400 Hz."
-        )
+def outcome_of(auroc=GOOD, **changes):
+    objections = objections_to(evidence(**changes), auroc, Limits())
+    return judge(objections).outcome, [objection.kind for objection in objections]
+
+
+def test_heat_without_an_objection_is_supported():
+    assert outcome_of() == (Outcome.SUPPORTED, [])
 
 
 @pytest.mark.parametrize(
-    ("over_loudest", "words"),
+    ("changes", "kind"),
     [
-        (GOOD, "better than chance and better than loudness"),
-        (Interval(0.1, -0.1, 0.2), "better than chance, but not clearly better than loudness"),
-        (NONE, "better than chance, but not clearly better than loudness"),
+        ({"correlation": (0.1, -0.4, 0.45)}, ObjectionKind.DISAGREEMENT),
+        ({"shortfall": (-0.3, -0.4, -0.1)}, ObjectionKind.ELSEWHERE),
+        ({"over_random": (-0.3, -0.4, -0.1)}, ObjectionKind.INSENSITIVE),
     ],
 )
-def test_support_is_put_into_words(over_loudest, words):
-    evidence = Evidence(GOOD, GOOD, over_loudest, 0.1)
-    assert verdict_sentence(judge([], []), CHOICE, evidence, "0-200", "200-400") == (
-        "Supported: HiResCAM at blocks.2 + blocks.3 agrees with occlusion (correlation 0.80). It finds the bands that "
-        f"carry the score {words}. A network with random weights gives other heat. Heat is densest at 0-200 Hz; "
-        "occlusion costs most at 200-400 Hz."
+def test_evidence_against_heat_refuses_it(changes, kind):
+    assert outcome_of(**changes) == (Outcome.NOT_SUPPORTED, [kind])
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"correlation": (-0.04, -0.21, 0.81)}, ObjectionKind.UNCERTAIN),  # nothing is known
+        ({"correlation": (0.9, -0.1, 0.99)}, ObjectionKind.UNCERTAIN),
+        ({"correlation": (0.45, 0.2, 0.7)}, ObjectionKind.UNCERTAIN),
+        ({"shortfall": (-0.3, -0.6, 0.1)}, ObjectionKind.UNCERTAIN_PLACE),
+        ({"hottest": (0.6, -0.1, 1.0)}, ObjectionKind.UNCERTAIN_PLACE),
+        ({"costliest": (0.6, -0.1, 1.0)}, ObjectionKind.NO_EFFECT),
+        ({"over_random": (-0.1, -0.4, 0.2)}, ObjectionKind.NOT_BETTER_THAN_RANDOM),
+        ({"auroc": Interval(0.6, 0.45, 0.75)}, ObjectionKind.CHANCE),
+        ({"auroc": NONE}, ObjectionKind.CHANCE),
+    ],
+)
+def test_a_lack_of_evidence_decides_nothing(changes, kind):
+    assert outcome_of(**changes) == (Outcome.UNDECIDED, [kind])
+
+
+def test_random_weights_that_listen_to_the_same_groups_are_no_objection():
+    assert outcome_of(over_random=(-0.3, -0.4, -0.1), random_answer=0.9)[0] is Outcome.SUPPORTED
+    assert outcome_of(over_random=(None, None, None), random_answer=None)[0] is Outcome.SUPPORTED
+
+
+def test_evidence_against_outweighs_a_lack_of_it():
+    outcome, kinds = outcome_of(correlation=(0.4, -0.3, 0.8), shortfall=(-0.3, -0.4, -0.1))
+    assert outcome is Outcome.NOT_SUPPORTED
+    assert kinds == [ObjectionKind.UNCERTAIN, ObjectionKind.ELSEWHERE]
+
+
+def test_the_limits_are_settings():
+    objections = objections_to(evidence(correlation=(0.9, 0.7, 0.92)), GOOD, Limits(min_agreement=0.95))
+    assert [objection.kind for objection in objections] == [ObjectionKind.DISAGREEMENT]
+    with pytest.raises(Refused, match=r"trust\.limits\.min_effect is 2; expected 0 to 1"):
+        Limits(min_effect=2)
+
+
+def sentence(auroc=GOOD, **changes):
+    found = evidence(**changes)
+    verdict = judge(objections_to(found, auroc, Limits()))
+    choice = Choice("hires_cam", ("low", "high"))
+    return verdict_sentence(verdict, choice, "wheeze", found.agreement, ["a", "b", "c"]), verdict
+
+
+def test_the_sentence_says_what_was_found():
+    words, _ = sentence()
+    assert words == (
+        "Supported: heat for wheeze (HiResCAM at low + high) agrees with occlusion (correlation 0.90), and its hottest "
+        "group carries the score. Heat is densest at b Hz; occlusion costs most at c Hz."
     )
+    words, verdict = sentence(correlation=(-0.04, -0.21, 0.81))
+    assert words.startswith("Undecided: heat for wheeze")
+    assert joined_sentences(verdict.objections) in words
+    assert "correlation -0.04, from -0.21 to 0.81" in words
+    words, _ = sentence(auroc=Interval(0.6, 0.45, 0.75))
+    assert "the model is not clearly better than chance (AUROC 0.60, from 0.45)" in words
+    assert "densest" not in words
 
 
-def test_limits_are_checked():
-    with pytest.raises(Refused, match=r"trust.limits.margin is 2; expected 0 to 1"):
-        Limits(margin=2)
+def test_an_objection_is_plain_data():
+    _, verdict = sentence(shortfall=(-0.3, -0.4, -0.1), hottest=(0.2, 0.1, 0.3))
+    (objection,) = verdict.objections
+    assert objection.plain["kind"] == "elsewhere"
+    assert objection.plain["figures"] == {"hottest_effect": 0.2, "costliest_effect": 1.0}
+    assert "fall by 0.20, without the costliest group by 1.00" in objection.plain["sentence"]

@@ -166,7 +166,6 @@ def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> 
         row[0].set_title(example.title, fontsize=9, loc="left")
     for column, title in enumerate(titles, start=1):
         top = max(float(np.nanmax(example.heat[title], initial=0)) for example in examples) or 1.0
-        mesh = None
         for axes, example in zip(panels[:, column], examples, strict=True):
             heat = example.heat[title]
             time_s = example.start_s + hop_s * np.arange(heat.shape[1] + 1)

@@ -124,8 +124,8 @@ class Report(Stage):
         """Write ``report.html, figures/, config.yaml`` and copies of the results of every stage.
 
         These are ``metrics.json, predictions.csv, history.csv, units.csv, remarks.json, model.safetensors,
-        model.json, classes.json, scaler.csv`` of train, ``band_heat.csv, band_heat_beside.csv, heat_summary.json`` of profile,
-        ``trust.json`` and the tables of trust, and ``rejected.csv`` of resample.
+        model.json, classes.json, scaler.csv`` of train, ``band_heat.csv, band_heat_beside.csv, heat_summary.json`` of
+        profile, ``trust.json`` and the tables of trust, and ``rejected.csv`` of resample.
         """
         train, explain = self.trust.explain.train, self.trust.explain
         resample = train.features.resample
