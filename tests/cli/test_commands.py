@@ -145,7 +145,7 @@ def test_a_stage_alone_prints_where_it_lies(command, tmp_path):
         "dataset.synthetic.duration_s=2",
         "training=quick",
         "training.epochs=1",
-        "trust.patches=8",
+        "trust.first=8",
     ]
     for stage in ("features", "resample"):  # features makes what it needs
         result = command("run", f"until={stage}", *few)

@@ -401,7 +401,7 @@ def test_audio_outside_the_folders_of_labels_is_named(respcam, place):
 
 def test_a_network_that_names_no_blocks_runs_to_the_end_with_layers_of_the_users_own(respcam):
     status, out, err = respcam(
-        *FOLDER, *TRAIN[1:], "model.name=net_of_mistakes:Net", "explain.layers=[conv]", "trust.patches=8"
+        *FOLDER, *TRAIN[1:], "model.name=net_of_mistakes:Net", "explain.layers=[conv]", "trust.first=8"
     )
     assert status == 0, err
     assert out.strip().endswith("report.html")

@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from respcam.heat.cam import METHODS, fuse, heat_maps, heat_maps_per_class, joined, margins, to_input
+from respcam.heat.resize import smoothed
 from respcam.network.model import BandCNN
 
 
@@ -344,6 +345,31 @@ def test_fusion_keeps_sums_and_takes_the_finest_shape():
     assert torch.equal(fuse([fine]), fine)
 
 
+@pytest.mark.parametrize(("stride", "n_rows"), [(2, 64), (2, 55), (3, 27)])
+def test_fused_heat_has_no_zigzag_of_the_stride(stride, n_rows):
+    """Heat that alternates with the stride of the next layer, on an input that is the same everywhere."""
+    torch.manual_seed(0)
+    below, above = (
+        nn.Conv2d(1, 4, 3, padding=1, bias=False),
+        nn.Conv2d(4, 4, 2 * stride - 1, stride=(stride, 1), bias=False),
+    )
+    for layer in (below, above):
+        nn.init.uniform_(layer.weight, 0.1, 1)
+    network = nn.Sequential(below, above, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 1, bias=False)).eval()
+    nn.init.ones_(network[4].weight)
+    maps = heat_maps(network, torch.ones(1, 1, n_rows, 12), ["0", "1"], ["hires_cam"], target=0)
+    zigzag = maps.heat("hires_cam", ["0"]).sum(dim=2)[0, 6:-6]
+    fused = maps.heat("hires_cam", ["0", "1"]).sum(dim=2)[0, 6:-6]
+    assert zigzag.max() / zigzag.min() > 1.2
+    assert fused.max() / fused.min() < 1.01
+
+
+def test_smoothing_keeps_the_sum():
+    heat = torch.rand(2, 9, 5)
+    for stride in (2, 3, 4):
+        torch.testing.assert_close(smoothed(heat, stride).sum(dim=(1, 2)), heat.sum(dim=(1, 2)))
+
+
 def test_margins_are_the_sums_of_the_resized_heat():
     heat = torch.rand(3, 32, 6)
     large = to_input(heat, 54, 96)
@@ -352,10 +378,11 @@ def test_margins_are_the_sums_of_the_resized_heat():
     np.testing.assert_allclose(per_frame, large.sum(dim=1), rtol=1e-4)
 
 
-def test_overlapping_patches_are_averaged():
+def test_overlapping_patches_are_added_or_averaged():
     heat = np.ones((3, 1, 4), dtype=np.float32) * np.array([1, 3, 8])[:, None, None]
-    found = joined(heat, np.array([0, 2, 6]), 9)
-    np.testing.assert_allclose(found[0], [1, 1, 2, 2, 3, 3, 8, 8, 8])
+    starts = np.array([0, 2, 6])
+    np.testing.assert_allclose(joined(heat, starts, 9)[0], [1, 1, 4, 4, 3, 3, 8, 8, 8])
+    np.testing.assert_allclose(joined(heat, starts, 9, is_mean=True)[0], [1, 1, 2, 2, 3, 3, 8, 8, 8])
 
 
 def test_unknown_methods_are_refused_with_the_known_ones():

@@ -3,7 +3,7 @@ import pytest
 import torch
 from made_units import make_units
 
-from respcam.network.inputs import RandomPatches, Scaler, log_contribution, patch_batches, pool, unit_batches
+from respcam.network.inputs import RandomPatches, Scaler, patch_batches, pool, score_gradient
 
 
 def test_drawn_patches_depend_on_seed_epoch_and_unit_alone():
@@ -61,18 +61,20 @@ def test_patches_come_in_order_in_batches_of_one_size(n_patches):
     assert 0 < len(batches[-1]) <= n_patches
 
 
-def test_units_are_batched_in_order_and_whole():
-    units = make_units(50)
-    batches = list(unit_batches(units, 20))
-    assert [unit for batch in batches for unit in batch] == list(range(50))
-    assert len(batches) > 3
-
-
 @pytest.mark.parametrize("pooling", ["mean", "max", "logsumexp"])
-def test_the_part_of_a_patch_is_the_gradient_of_the_pooling(pooling):
-    scores = torch.tensor([[0.3], [2.0], [-1.0], [0.7], [0.1]], dtype=torch.float64, requires_grad=True)
-    unit = np.array([0, 0, 0, 1, 1])
-    (pool(scores[:3], pooling) + pool(scores[3:], pooling)).sum().backward()
-    part = np.exp(log_contribution(scores.detach().numpy()[:, 0], unit, pooling))
-    for each in (unit == 0, unit == 1):
-        np.testing.assert_allclose(part[each] / part[each].sum(), scores.grad.numpy()[each, 0])
+def test_the_gradient_of_a_score_is_that_of_its_pooling(pooling):
+    scores = torch.tensor([[0.3, 1], [2.0, 0], [-1.0, 0.5], [0.7, 2], [0.1, -1]], dtype=torch.float64)
+    target = torch.tensor([1, 0])
+    found = score_gradient(scores, [3, 2], target, pooling, "class_score")
+    for rows, k in ((slice(0, 3), 1), (slice(3, 5), 0)):
+        of_unit = scores[rows, k]
+        expected = {
+            "mean": torch.full_like(of_unit, 1 / len(of_unit)),
+            "max": (of_unit == of_unit.max()).double(),
+            "logsumexp": of_unit.softmax(dim=0),
+        }[pooling]
+        torch.testing.assert_close(found[rows, k], expected)
+        assert (found[rows, 1 - k] == 0).all()
+    of_two = score_gradient(scores, [3, 2], target, pooling, "log_odds")  # with two classes: their difference
+    other = score_gradient(scores, [3, 2], 1 - target, pooling, "class_score")
+    torch.testing.assert_close(of_two, found - other)

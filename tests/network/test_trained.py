@@ -12,7 +12,7 @@ from respcam.heat import cam
 from respcam.heat.cam import Choice
 from respcam.network.inputs import Scaler, Units, pool
 from respcam.network.machine import make_fabric
-from respcam.network.model import ModelSettings
+from respcam.network.model import BandCNN, ModelSettings
 from respcam.network.trained import TrainedModel
 
 BANDS = pd.DataFrame({"band": np.arange(8), "lower_hz": 0.0, "centre_hz": 1.0, "upper_hz": 2.0})
@@ -48,23 +48,26 @@ def test_scores_are_those_of_scaled_patches(trained):
     scores = trained.scores(PATCHES)
     assert scores.dtype == torch.float64
     torch.testing.assert_close(scores.float(), direct(trained, PATCHES), atol=1e-6, rtol=1e-5)
-    probability = scores.softmax(dim=1).numpy()
-    np.testing.assert_allclose(trained.log_odds(PATCHES), np.log(probability / (1 - probability)), rtol=1e-4)
     assert trained.judged_classes == [0, 2]
     assert trained.blocks == ["low", "high"]
 
 
 def test_occlusion_replaces_bands(trained):
-    is_removed = np.arange(8) < 3
-    occlusion = trained.occlusion(PATCHES, np.zeros_like(PATCHES))
-    expected = trained.log_odds(np.where(is_removed[:, None], 0, PATCHES).astype(np.float32))
-    np.testing.assert_allclose(trained.log_odds_without(occlusion, is_removed), expected, rtol=1e-4, atol=1e-6)
+    conditions = [np.arange(8) < 3, np.arange(8) == 5]
+    scores = trained.scores_without(PATCHES, np.zeros_like(PATCHES), conditions)
+    assert scores.shape == (2, 7, 3)
+    for found, is_removed in zip(scores, conditions, strict=True):
+        expected = trained.scores(np.where(is_removed[:, None], 0, PATCHES).astype(np.float32))
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
 def test_heat_of_several_choices_is_that_of_each_alone(trained):
     target = np.arange(7) % 3
-    choices = [Choice("hires_cam", ("low", "high")), Choice("ablation_cam", ("high",)), Choice("grad_cam", ("low",))]
-    heat = trained.heat(PATCHES, target, choices)
+    choices = [
+        Choice(method, layers, "class_score")
+        for method, layers in (("hires_cam", ("low", "high")), ("ablation_cam", ("high",)), ("grad_cam", ("low",)))
+    ]
+    heat = trained.heat(PATCHES, [1] * 7, target, choices)  # each patch is a unit
     assert list(heat) == choices
     for choice in choices:
         maps = cam.heat_maps(
@@ -73,7 +76,51 @@ def test_heat_of_several_choices_is_that_of_each_alone(trained):
         torch.testing.assert_close(heat[choice], maps.heat(choice.method, choice.layers), atol=1e-6, rtol=1e-4)
     torch.manual_seed(1)
     fresh = Small().eval()
-    assert not torch.equal(trained.heat(PATCHES, target, choices[:1], fresh)[choices[0]], heat[choices[0]])
+    other = trained.heat(PATCHES, [1] * 7, target, choices[:1], fresh)[choices[0]]
+    assert not torch.equal(other, heat[choices[0]])
+
+
+class Lighter(nn.Module):
+    """The first layer of a network, whose output is the map, and the rest."""
+
+    def __init__(self):
+        super().__init__()
+        self.high = nn.Conv2d(1, 4, (3, 5), stride=(2, 1), padding=1)
+        self.rest = nn.Sequential(nn.Tanh(), nn.AdaptiveAvgPool2d((2, 1)), nn.Flatten(), nn.Linear(8, 3))
+
+    def forward(self, patches):
+        return self.rest(self.high(patches))
+
+
+NETWORKS = {"small": Small, "lighter": Lighter, "band_cnn": lambda: BandCNN(3, width=2)}
+
+
+@pytest.mark.parametrize("score", ["log_odds", "class_score"])
+@pytest.mark.parametrize("pooling", ["mean", "max", "logsumexp"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_heat_of_a_recording_is_the_gradient_of_its_own_score(name, pooling, score):
+    """The chain rule through the pooling, against automatic differentiation through the whole recording."""
+    torch.manual_seed(0)
+    network = NETWORKS[name]().eval()
+    layer = "blocks.3" if name == "band_cnn" else "high"
+    trained = TrainedModel(network, SCALER, ["a", "b", "c"], make_fabric("cpu"), pooling=pooling, batch_patches=3)
+    choice, counts, target = Choice("hires_cam", (layer,), score), [4, 3], np.array([2, 0])
+    heat = trained.heat(PATCHES, counts, target, [choice])[choice]
+
+    kept = []
+    module = network.get_submodule(layer)
+    handle = module.register_forward_hook(lambda _module, _inputs, output: kept.append(output) or output.clone())
+    patches = trained.scaled(PATCHES).requires_grad_()
+    pooled = torch.stack([pool(of_unit, pooling) for of_unit in network(patches).double().split(counts)])
+    handle.remove()
+    if score == "log_odds":
+        probability = pooled.softmax(dim=1)
+        pooled = probability.log() - (1 - probability).log()
+    explained = pooled[0, target[0]] + pooled[1, target[1]]
+    (gradient,) = torch.autograd.grad(explained, kept)
+    expected = (gradient * kept[0]).sum(dim=1).relu().detach()
+    torch.testing.assert_close(heat, expected, atol=1e-5 * float(expected.max()), rtol=1e-5)
+    assert heat.max() > 0
 
 
 def test_predictions_pool_the_patches_of_a_unit(trained):

@@ -98,51 +98,84 @@ def heat(bands, n_fed=10, target="true"):
     counts = {"n_patches": 4, "n_zero_maps": 1, "n_patients": 2}
     return RunHeat(
         band_heat=pd.DataFrame(rows),
+        band_heat_beside=pd.DataFrame(rows),
+        maps_beside=np.random.default_rng(1).random((4, 3, 4), dtype=np.float32),
         summary={
-            "method": "hires_cam", "layers": STAGES, "target": target, "n_bands": n_fed, "n_frames": 20,
+            "level": "recording", "method": "hires_cam", "layers": STAGES, "score": "log_odds",
+            "beside": {"method": "grad_cam", "layers": STAGES[-1:], "score": "class_score"}, "target": target, "n_bands": n_fed, "n_frames": 20,
             "map_rows": 5, "map_columns": 4, "hz_groups": {"edges_hz": [100, 1000, 2000], "mark_hz": 1500},
             "classes": [{"part": "test", "target_class": name, **counts} for name in CLASSES],
         },
         maps=np.random.default_rng(0).random((4, 5, 4), dtype=np.float32),
         index=pd.DataFrame(
-            {"patch": range(4), "part": "test", "unit_id": ["u6", "u7", "u8", "u9"], "start_frame": 0}
+            {"patch": range(4), "part": "test", "unit_id": ["u6", "u7", "u8", "u9"], "start_frame": 0, "weight": 0.5,
+             "beside_weight": 0.5}
         ),
     )  # fmt: skip
 
 
-def method_row(method, layers, outcome, objections=""):
-    row = {"part": "test", "method": method, "layers": layers, "densest_hz": HZ[0], "outcome": outcome}
-    for name in ("agreement", "rank_agreement", "over_random", "over_loudest"):
+def method_row(method, layers, outcome, objections="", score="log_odds"):
+    row = {"part": "test", "method": method, "layers": layers, "score": score, "class": "wheeze"}
+    row |= {"densest_hz": HZ[0], "costliest_hz": HZ[0], "outcome": outcome, "random_answer": 0.2}
+    for name in ("agreement", "densest_drop", "costliest_drop"):
         row |= spread(name, 0.6)
     for name in ("border", "blank", "padding"):
         row |= {name: 0.25, f"{name}_uniform": 0.1}
-    return {**row, "similarity": -0.1234, "objections": objections}
+    return {**row, "random_agreement": -0.1234, "control_agreement": np.nan, "objections": objections}
 
 
 def trust(has_events=True):
     verdict = {
+        "method": "hires_cam", "layers": STAGES, "score": "log_odds",
         "is_supported": True, "outcome": "supported", "words": "Supported: HiResCAM agrees with occlusion.",
-        "objections_to_model": [], "supported_methods": [], "top": {"occlusion": HZ[0], "heat": HZ[0]}, "drop": 1.0,
-        "n_patches": 8, "n_judged": 4, "n_patients": 2, "warnings": ["metadata alone tells the classes apart"],
+        "classes": [
+            {"class": "wheeze", "outcome": "supported", "words": "Supported: HiResCAM agrees with occlusion."},
+            {"class": "normal", "outcome": "undecided", "words": "Undecided: heat for normal."},
+        ],
+        "beside": {"classes": [{"class": "wheeze", "outcome": "undecided", "words": "Undecided: Grad-CAM."}]},
+        "top": {"occlusion": HZ[0], "heat": HZ[0]}, "drop": 1.0, "alpha": 0.0125, "looks": [32, 64], "n_units": 100,
+        "n_looked": 64, "n_patients": 2, "warnings": ["metadata alone tells the classes apart"],
     }  # fmt: skip
-    baseline = method_row("loudest_band", "", np.nan) | {"similarity": np.nan, "border": np.nan}
+    baseline = method_row("loudest_band", "", np.nan, score=np.nan) | {"random_agreement": np.nan, "border": np.nan}
     profiles = [
-        {"part": "test", "method": method, "layers": layers, "hz": hz, "share": 0.5, "ratio": 1.0}
-        for method, layers in (("hires_cam", FUSED), ("grad_cam", "blocks.1"), ("loudest_band", ""))
+        {
+            "part": "test",
+            "method": method,
+            "layers": layers,
+            "score": score,
+            "class": "wheeze",
+            "hz": hz,
+            "share": 0.5,
+            "ratio": 1.0,
+        }
+        for method, layers, score in (
+            ("hires_cam", FUSED, "log_odds"),
+            ("grad_cam", "blocks.1", "class_score"),
+            ("loudest_band", "", ""),
+        )
         for hz in HZ
     ]
     profiles += [
-        {"part": "test", "method": "occlusion", "layers": "", "fill": fill, "hz": hz, **spread("drop", 0.3)}
+        {
+            "part": "test",
+            "method": "occlusion",
+            "layers": "",
+            "score": "",
+            "class": "wheeze",
+            "fill": fill,
+            "hz": hz,
+            **spread("drop", 0.3),
+        }
         for fill in ("median", "mean", "floor", "other")
         for hz in HZ
     ]
     events = [
-        {"part": "test", "method": method, "layers": layers, "weights": weights, "n_recordings": 3,
+        {"part": "test", "method": method, "layers": layers, "score": score, "weights": weights, "n_recordings": 3,
          **spread("pointing", pointing), **spread("inside", 0.4), "covered": 0.3, **spread("gain", 0.1),
          **spread("pointing_lead", 0.0), **spread("inside_lead", 0.0)}
-        for method, layers, weights, pointing in (
-            ("hires_cam", FUSED, "trained", 0.777), ("hires_cam", FUSED, "random", 0.111),
-            ("loudest_moment", "", "trained", 0.555),
+        for method, layers, score, weights, pointing in (
+            ("hires_cam", FUSED, "log_odds", "trained", 0.777), ("hires_cam", FUSED, "log_odds", "random", 0.111),
+            ("loudest_moment", "", "", "trained", 0.555),
         )
     ]  # fmt: skip
     auroc = spread("auroc", 0.55)
@@ -152,14 +185,15 @@ def trust(has_events=True):
     columns = list(events[0])
     return TrustTables(
         summary={
-            "method": "hires_cam", "layers": STAGES, "parts": {"test": verdict},
-            "cutoff": {"cutoff_hz": 1000.0, "margin": 0.05, "fill": "mean", "n_patches": 16, "n_patients": 4},
+            "method": "hires_cam", "layers": STAGES, "score": "log_odds", "parts": {"test": verdict},
+            "beside": {"method": "grad_cam", "layers": STAGES[-1:], "score": "class_score"},
+            "cutoff": {"cutoff_hz": 1000.0, "margin": 0.05, "fill": "mean", "n_units": 16, "n_patients": 4},
             "fields": [
                 {"layer": layer, "rows": 5, "columns": 4, "reach_bands": 7, "reach_frames": 9, "seen_bands": 3,
                  "seen_frames": 5, "first_band": 2, "last_band": 4}
                 for layer in STAGES
             ],
-            "settings": {"limits": {"min_agreement": 0.5, "max_similarity": 0.3, "margin": 0.05}},
+            "settings": {"limits": {"min_agreement": 0.5, "min_effect": 0.5, "margin": 0.05}},
         },
         tables={
             "occlusion": pd.DataFrame(
@@ -174,11 +208,10 @@ def trust(has_events=True):
             ),
             "methods": pd.DataFrame(
                 [
-                    method_row("grad_cam", "blocks.0", "supported"),
-                    method_row("grad_cam", "blocks.1", "not_supported", "disagrees with occlusion"),
-                    method_row("layer_cam", FUSED, "undecided", "occlusion is too uncertain"),
                     method_row("hires_cam", FUSED, "supported"),
-                    method_row("xgrad_cam", "blocks.1", "not_supported"),
+                    method_row("grad_cam", "blocks.1", "not_supported", "disagrees with occlusion", "class_score"),
+                    method_row("layer_cam", FUSED, "undecided", "occlusion is too uncertain"),
+                    method_row("xgrad_cam", "blocks.0", "not_supported", "its hottest group carries little"),
                     baseline,
                 ]
             ),

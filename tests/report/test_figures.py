@@ -31,11 +31,13 @@ def test_a_band_profile_has_a_panel_per_class():
 def test_bands_that_were_not_fed_are_grey():
     heat = np.ones((3, 4), dtype=np.float32)
     heat[2] = np.nan
-    example = figures.Example("u1", np.zeros((3, 4), dtype=np.float32), heat, 2.0)
+    example = figures.Example("u1", np.zeros((3, 4), dtype=np.float32), {"own": heat, "published": 2 * heat}, 2.0)
     edges_hz = np.array([[100, 200, 300], [200, 300, 400], [300, 400, 500]], dtype=float)
-    plain, with_heat, _ = figures.gallery([example], edges_hz, 0.01).axes
+    plain, with_heat, published, *_ = figures.gallery([example], edges_hz, 0.01).axes
     assert plain.get_xlim() == pytest.approx((2.0, 2.04))
-    assert with_heat.get_title() == "with heat (grey: not fed to the model)"
+    assert with_heat.get_title() == "own (grey: not fed to the model)"
+    assert published.get_title() == "published (grey: not fed to the model)"
+    assert [axes.collections[1].get_clim()[1] for axes in (with_heat, published)] == [1, 2]  # each its own scale
 
 
 def test_occlusion_has_every_fill_and_both_curves():
@@ -43,7 +45,7 @@ def test_occlusion_has_every_fill_and_both_curves():
     profiles, curves = trust.tables["profiles"], trust.tables["occlusion"]
     figure = figures.occlusion(
         profiles[profiles["method"] == "occlusion"],
-        profiles[profiles["method"] == "hires_cam"],
+        {name: profiles[profiles["method"] == name] for name in ("hires_cam", "grad_cam")},
         curves[(curves["of"] == "auroc") & (curves["kind"] != "single")],
         0.05,
         "test",
@@ -54,7 +56,8 @@ def test_occlusion_has_every_fill_and_both_curves():
         "median of the fills",
     ]
     assert [bar.get_height() for bar in above.patches] == [0.3, 0.3]
-    assert [bar.get_height() for bar in below.patches] == [0.5, 0.5]
+    assert [bar.get_height() for bar in below.patches] == [0.5] * 4
+    assert texts_of(below) == ["hires_cam", "grad_cam"]
     assert [label.get_text() for label in below.get_xticklabels()] == made_up_page.HZ
     assert texts_of(low_pass) == [*figures.FILL_WORDS.values(), "margin 0.05"]
     assert high_pass.get_ylabel() == "drop of AUROC"
@@ -64,7 +67,7 @@ def test_an_interval_need_not_enclose_its_value():
     profiles = made_up_page.trust().tables["profiles"]
     drops = profiles[profiles["method"] == "occlusion"].assign(drop_low=0.4)
     curves = pd.DataFrame(columns=["fill", "kind", "cutoff_hz", "drop", "drop_low", "drop_high"])
-    figures.occlusion(drops, profiles[profiles["method"] == "hires_cam"], curves, 0.05, "test")
+    figures.occlusion(drops, {"heat": profiles[profiles["method"] == "hires_cam"]}, curves, 0.05, "test")
 
 
 def differences():

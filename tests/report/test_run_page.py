@@ -37,7 +37,7 @@ def test_the_page_has_its_words_and_numbers(page):
         "rms to -20 dB (sets how much of a patch lies on the log floor, the value of silence)",
         "band_cnn, scores pooled by logsumexp",
         "2 epochs, seed 7",
-        "HiResCAM for the true class, layer blocks.0 and blocks.1, the map has 5 rows for 10 bands, raw",
+        "HiResCAM at blocks.0 + blocks.1, log-odds, for the true class, per recording, the map has 5 rows for 10 bands, raw",
         "not used 1 1 1 0",
         "1 recordings were not used: 1 too long",
         "score: (SE + SP) / 2",
@@ -54,7 +54,8 @@ def test_the_page_stands_alone_and_its_figures_lie_beside_it(page):
     folder, text = page
     assert "://" not in text
     saved = {path.stem for path in (folder / "figures").glob("*.png")}
-    expected = {"training", "confusion_validation", "confusion_test", "bands_test", "gallery_test", "occlusion_test"}
+    expected = {"training", "confusion_validation", "confusion_test", "bands_test", "bands_test_beside",
+                "gallery_test", "occlusion_test"}  # fmt: skip
     assert saved == expected
     assert text.count("data:image/png;base64,") == len(expected)
 
@@ -84,7 +85,9 @@ def test_bands_that_were_not_fed_have_no_heat(tmp_path):
 
 
 def test_another_target_is_named(tmp_path):
-    assert "with heat for target wheeze." in words_of(page_of(made_up_page.content(target="wheeze"), tmp_path))
+    assert "with heat for target wheeze, by two methods." in words_of(
+        page_of(made_up_page.content(target="wheeze"), tmp_path)
+    )
 
 
 def test_text_is_escaped(tmp_path):

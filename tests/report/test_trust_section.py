@@ -5,7 +5,7 @@ import made_up_page
 import pandas as pd
 import pytest
 
-from respcam.report.trust_section import TrustTables, section
+from respcam.report.trust_section import section
 
 
 def section_of(trust, folder):
@@ -18,12 +18,12 @@ def part(tmp_path):
     return section_of(made_up_page.trust(), tmp_path)["parts"][0]
 
 
-def test_the_choice_of_the_report_comes_first_then_last_stage_and_fused_then_baselines(part):
+def test_the_choice_of_the_report_is_marked_and_layers_are_named(part):
     assert [(row["title"], row["is_explained"]) for row in part["methods"]] == [
         ("HiResCAM, all blocks fused", True),
-        ("Grad-CAM, blocks.1", False),
-        ("XGrad-CAM, blocks.1", False),
+        ("Grad-CAM, last block, of the class score", False),
         ("LayerCAM, all blocks fused", False),
+        ("XGrad-CAM, blocks.0", False),
         ("loudest band (no model)", False),
     ]
 
@@ -32,8 +32,8 @@ def test_a_verdict_names_its_objections(part):
     verdicts = {row["title"]: row["verdict"] for row in part["methods"]}
     assert verdicts == {
         "HiResCAM, all blocks fused": "supported",
-        "Grad-CAM, blocks.1": "not supported: disagrees with occlusion",
-        "XGrad-CAM, blocks.1": "not supported: see the verdict on the model",
+        "Grad-CAM, last block, of the class score": "not supported: disagrees with occlusion",
+        "XGrad-CAM, blocks.0": "not supported: its hottest group carries little",
         "LayerCAM, all blocks fused": "undecided: occlusion is too uncertain",
         "loudest band (no model)": "baseline",
     }
@@ -41,8 +41,8 @@ def test_a_verdict_names_its_objections(part):
 
 def test_numbers_are_written_with_their_uniform_share(part):
     first, *_, baseline = part["methods"]
-    assert (first["similarity"], first["border"]) == ("−0.12", "25% (10%)")
-    assert (baseline["similarity"], baseline["border"]) == ("–", "–")
+    assert (first["random"], first["border"]) == ("−0.12", "25% (10%)")
+    assert (baseline["random"], baseline["border"]) == ("–", "–")
     assert first["agreement"] == {"value": 0.6, "low": 0.5, "high": 0.7}
 
 
@@ -60,7 +60,7 @@ def test_without_events_there_is_no_table_of_events(tmp_path):
 
 def test_a_control_is_shown_where_there_is_one(tmp_path):
     trust = made_up_page.trust()
-    methods = trust.tables["methods"].assign(control_similarity=0.25)
+    methods = trust.tables["methods"].assign(control_agreement=0.25)
     controlled = section_of(replace(trust, tables={**trust.tables, "methods": methods}), tmp_path)["parts"][0]
     assert controlled["has_control"]
     assert controlled["methods"][0]["control"] == "0.25"
@@ -77,21 +77,15 @@ def test_tables_that_were_written_and_read_give_the_same(tmp_path, part):
     assert section_of(replace(trust, tables=tables), tmp_path)["parts"][0] == part
 
 
+def test_the_level_of_the_intervals_is_said(part):
+    assert part["certainty"] == "98.8%"
+
+
 def test_objections_may_all_be_blank(tmp_path):
     trust = made_up_page.trust()
     methods = trust.tables["methods"].assign(objections=float("nan"), outcome="supported")
     rows = section_of(replace(trust, tables={**trust.tables, "methods": methods}), tmp_path)["parts"][0]["methods"]
     assert {row["verdict"] for row in rows} == {"supported", "baseline"}
-
-
-def test_a_layer_that_is_no_stage_is_named(tmp_path):
-    trust = made_up_page.trust()
-    summary = {**trust.summary, "layers": ["blocks.0"], "method": "grad_cam"}
-    profiles = pd.concat(
-        [trust.tables["profiles"], trust.tables["profiles"].head(2).assign(method="grad_cam", layers="blocks.0")]
-    )
-    shown = section_of(TrustTables(summary=summary, tables={**trust.tables, "profiles": profiles}), tmp_path)
-    assert shown["parts"][0]["methods"][0]["title"] == "Grad-CAM, blocks.0"
 
 
 def test_a_cutoff_is_suggested_or_none_is(tmp_path):

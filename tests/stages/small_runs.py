@@ -52,7 +52,7 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
             bootstrap=BOOTSTRAP,
         ),
         explain=ExplainSettings(),
-        trust=TrustSettings(patches=24),
+        trust=TrustSettings(first=16),
         hz_groups=GROUPS,
         device="cpu",
         store=folder / "store",

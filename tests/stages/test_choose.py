@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
 def arm(folder, **selection):
     """The run of an arm."""
     bands = BandSelection(**{"name": "arm", **selection})
-    return Run.of(settings_in(folder, epochs=1, bands=bands, trust=TrustSettings(patches=8)))
+    return Run.of(settings_in(folder, epochs=1, bands=bands, trust=TrustSettings(first=8)))
 
 
 def trained(folder, **selection):

@@ -7,8 +7,8 @@ from respcam.stages.run import Run
 
 WHAT_A_RUN_WRITES = {
     "config.yaml", "metrics.json", "predictions.csv", "history.csv", "model.safetensors", "model.json", "scaler.csv", "classes.json",
-    "units.csv", "remarks.json", "band_heat.csv", "heat_summary.json", "trust.json", "occlusion.csv", "methods.csv",
-    "profiles.csv", "randomisation.csv", "localisation.csv", "metadata.csv", "strata.csv", "blank.csv", "rejected.csv",
+    "units.csv", "remarks.json", "band_heat.csv", "band_heat_beside.csv", "heat_summary.json", "trust.json", "occlusion.csv", "methods.csv",
+    "profiles.csv", "localisation.csv", "metadata.csv", "strata.csv", "blank.csv", "rejected.csv",
     "report.html", "figures", "provenance.json",
 }  # fmt: skip
 

@@ -96,7 +96,7 @@ def test_an_unknown_stage_and_a_shard_of_what_is_not_divided_are_refused(tmp_pat
     ids=["holdout", "kfold", "event", "timm", "predicted", "named class", "layer", "ranges", "one group"],
 )
 def test_variants_run_to_the_end(finished, changes):
-    run = Run.of(settings_in(finished[0], epochs=1, trust=TrustSettings(patches=8), **changes))
+    run = Run.of(settings_in(finished[0], epochs=1, trust=TrustSettings(first=8), **changes))
     assert run.make().is_file()
     assert len(run.stages["train"].metrics()) == 2
 

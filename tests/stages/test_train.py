@@ -138,7 +138,7 @@ def test_a_network_of_the_users_own_is_trained_explained_and_examined(finished, 
     (tmp_path / "net_of_a_user.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     model = ModelSettings(name="net_of_a_user:Net")
-    settings = settings_in(finished[0], epochs=1, model=model, trust=TrustSettings(patches=8))
+    settings = settings_in(finished[0], epochs=1, model=model, trust=TrustSettings(first=8))
     run = Run.of(settings)
     page = run.make()
     assert "net_of_a_user" in page.parent.name

@@ -29,7 +29,7 @@ def fuse(signed: Sequence[torch.Tensor]) -> torch.Tensor:
     """
     n_rows, n_columns = (max(heat.shape[axis] for heat in signed) for axis in (1, 2))
     rows = sorted({heat.shape[1] for heat in signed})
-    stride = {fine: -(-fine // coarse) for coarse, fine in pairwise(rows)}
+    stride = {fine: round(fine / coarse) for coarse, fine in pairwise(rows)}
     signed = [smoothed(heat, stride.get(heat.shape[1], 1)) for heat in signed]
     spread = [
         to_input(heat, n_rows, n_columns) * (heat[0].numel() / (n_rows * n_columns))

@@ -225,17 +225,3 @@ def patch_batches(units: Units, n_patches: int, settings: PatchSettings | None =
             waiting, total = [joined[n_full:]], total - n_full
     if total:
         yield np.concatenate(waiting)
-
-
-def unit_batches(units: Units, n_patches: int = 32) -> Iterator[list[int]]:
-    """Group units, in order, into batches of at least ``n_patches`` patches."""
-    batch: list[int] = []
-    total = 0
-    for unit, frames in enumerate(units.frames):
-        batch.append(unit)
-        total += len(patch_starts(len(frames), units.settings))
-        if total >= n_patches:
-            yield batch
-            batch, total = [], 0
-    if batch:
-        yield batch

@@ -140,8 +140,10 @@ def _title_of(row: Mapping[str, Any], blocks: tuple[str, ...]) -> str:
 def _method_rows(trust: TrustTables, table: pd.DataFrame) -> list[dict[str, Any]]:
     return [
         {
-            **_with_intervals(row, "agreement", "densest_drop"),
             "title": _title_of(row, trust.blocks),
+            "class": row["class"],
+            "densest_hz": row["densest_hz"],
+            **{name: _interval(row, name) for name in ("agreement", "densest_drop")},
             "is_explained": (row["method"], row["layers"], row["score"]) == _key(trust.choice),
             "random": _number(row["random_agreement"]),
             "random_answer": _number(row["random_answer"]),
