@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import measure
 import numpy as np
+from joblib import Parallel, delayed
+from scipy.stats import norm
 
 from respcam.experiments.differences import (
     ArmVerdict,
@@ -103,8 +105,6 @@ class Experiment:
 
 def simulated(setup: Setup, rng: np.random.Generator) -> Experiment:
     """Draw patients, trainings and scores at random."""
-    from scipy.stats import norm
-
     n_recordings = 1 + rng.poisson(1.4, setup.n_patients)
     patient = np.repeat(np.arange(setup.n_patients), n_recordings)
     is_abnormal = (rng.random(len(patient)) < rng.beta(0.4, 0.6, setup.n_patients)[patient]).astype(int)
@@ -171,9 +171,7 @@ def outcomes(setup: Setup, n_comparisons: int, n_resamples: int = 200, seed: int
             0.0 if difference.is_about_arms else of_models
             for difference, of_models in zip(found, experiment.of_models, strict=True)
         ]
-        covers = [
-            difference.low <= truth <= difference.high for difference, truth in zip(found, truths, strict=True)
-        ]
+        covers = [difference.low <= truth <= difference.high for difference, truth in zip(found, truths, strict=True)]
         yield Outcome(found, verdicts, covers)
 
 
@@ -185,3 +183,39 @@ def false_rate(simulation: list[Outcome]) -> float:
 def coverage(simulation: list[Outcome]) -> float:
     """Share of intervals that contain the true difference."""
     return float(np.mean([each.covers for each in simulation]))
+
+
+def measured(arguments: argparse.Namespace) -> list[measure.Row]:
+    """Two rows per experiment: share of false verdicts and coverage, with intervals over the comparisons."""
+    jobs = (delayed(_rows)(setup, arguments) for setup in SETUPS)
+    rows: list[measure.Row] = []
+    for of_setup in Parallel(n_jobs=arguments.workers, return_as="generator")(jobs):
+        measure.say(measure.table(of_setup))
+        rows += of_setup
+    return rows
+
+
+def _rows(setup: Setup, arguments: argparse.Namespace) -> list[measure.Row]:
+    simulation = list(outcomes(setup, arguments.comparisons, arguments.resamples))
+    shares = (
+        ("false helps or harms", false_rate(simulation), MOST_FALSE),
+        ("coverage", coverage(simulation), LEAST_COVERAGE),
+    )
+    return [_row(what, setup, share, arguments.comparisons, limit) for what, share, limit in shares]
+
+
+def _row(what: str, setup: Setup, share: float, n: int, limit: str) -> measure.Row:
+    error = 1.96 * np.sqrt(share * (1 - share) / n)
+    return measure.Row(NAME, what, setup.words, share, max(share - error, 0.0), min(share + error, 1.0), "", limit)
+
+
+if __name__ == "__main__":
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument(
+        "--comparisons", type=int, default=2000, help="number of simulated comparisons of each setup"
+    )
+    options.add_argument(
+        "--resamples", type=int, default=200, help="number of bootstrap resamples of each comparison"
+    )
+    options.add_argument("--workers", type=int, default=2, help="number of processes")
+    measure.main(NAME, measured, options.parse_args())

@@ -7,7 +7,7 @@ from enum import StrEnum
 import numpy as np
 
 from respcam.errors import Refused
-from respcam.metrics import METRICS, BootstrapSettings, mean_of_known, resampled_metrics, weights_and_resamples
+from respcam.metrics import METRICS, BootstrapSettings, resampled_metrics, weights_and_resamples
 
 #: least number of independent replicates (seeds or folds) from which something follows about the arms
 FEWEST_REPLICATES = 3
@@ -180,8 +180,8 @@ def _replicates(pairs: Sequence[Pair]) -> np.ndarray:
 
 
 def _by_replicate(values: np.ndarray, replicate: np.ndarray) -> np.ndarray:
-    """Mean over the columns of each replicate, without NaN (from a resample that lacks a class)."""
-    return np.stack([mean_of_known(values[:, replicate == name]) for name in np.unique(replicate)], axis=1)
+    """Mean over the trainings of each replicate: float64 [shape=(resample, replicate)]."""
+    return np.stack([values[:, replicate == name].mean(axis=1) for name in np.unique(replicate)], axis=1)
 
 
 def _difference(resampled: np.ndarray, n_trainings: int, n_patients: int, design: Design) -> Difference:
