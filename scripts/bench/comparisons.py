@@ -10,7 +10,7 @@ trained models, and should contain the difference between the expected AUROC of 
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import measure
 import numpy as np

@@ -66,5 +66,5 @@ PAGE = "report.html"
 FIGURES = "figures"
 #: identity, versions, date: written last
 PROVENANCE = Document(PROVENANCE_NAME)
-#: raised when a run folder holds other files or columns
-SCHEMA = 4
+#: raised when a run folder holds other files or columns, or content of another meaning
+SCHEMA = 5

@@ -135,6 +135,9 @@ def differences(
     With fewer than `FEWEST_REPLICATES` replicates the trained models are fixed, and the variance is that of the
     bootstrap over patients alone.
 
+    The choice of the training patients is not covered fully. Seeds share all of them. Folds share most of them, and
+    no estimate of the variance that this adds is unbiased (Bengio and Grandvalet 2004, JMLR 5:1089-1105).
+
     Parameters
     ----------
     pairs : sequence of Pair
@@ -216,7 +219,13 @@ def _standard_error(observed: np.ndarray, drawn: np.ndarray) -> tuple[float, flo
     Parameters
     ----------
     observed : float64 [shape=(replicate,)]
+        Differences on all patients.
     drawn : float64 [shape=(resample, replicate)]
+        Differences on bootstrap resamples of the patients.
+
+    Returns
+    -------
+    standard_error, freedom : float
     """
     n = len(observed)
     covariance = np.cov(drawn, rowvar=False).reshape(n, n)
@@ -310,13 +319,14 @@ def _numbers(base: str, metric: str, difference: Difference, p_corrected: float,
 
 def _words_about_models(verdict: ArmVerdict, numbers: str, difference: Difference) -> str:
     """Conclusion about the trained models, and what is lacking for one about the arms."""
-    is_shown = verdict is ArmVerdict.MODELS_DIFFER
+    differ = "differ" if verdict is ArmVerdict.MODELS_DIFFER else "are not distinguished"
+    n_lacking = FEWEST_REPLICATES - difference.n_replicates
     seeds = ",".join(map(str, range(FEWEST_REPLICATES)))
     return (
-        f"these {2 * difference.n_trainings} models {'differ' if is_shown else 'are not distinguished'} on these "
-        f"recordings: {numbers}. Nothing follows about the arms, because another training may turn the difference. "
-        f"A conclusion about the arms needs at least {FEWEST_REPLICATES} seeds of each arm (seed={seeds}) or "
-        f"{FEWEST_REPLICATES} folds."
+        f"these {2 * difference.n_trainings} models {differ} on these recordings: {numbers}. Nothing follows about "
+        f"the arms, because new trainings may reverse the difference. A conclusion about the arms needs at least "
+        f"{n_lacking} more seed{'s' if n_lacking > 1 else ''} of each arm (seed={seeds}), or {FEWEST_REPLICATES} "
+        "folds of a cross-validation."
     )
 
 
