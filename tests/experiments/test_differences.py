@@ -69,6 +69,34 @@ def test_with_fewer_than_three_trainings_the_interval_is_over_patients_alone(n_s
     assert found.high - found.low > 0
 
 
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"n_seeds": 1},
+        {"n_seeds": 2, "seed_spread": 0.4},
+        {"n_seeds": 3, "seed_spread": 0.4},
+        {"n_seeds": 3, "noise": 0.2},
+        {"n_seeds": 5, "seed_spread": 0.0},
+        {"n_seeds": 1, "n_folds": 3},
+        {"n_seeds": 1, "n_folds": 5, "n_patients": 80},
+    ],
+    ids=str,
+)
+def test_arms_that_are_alike_seldom_help_or_harm(case):
+    rng, verdicts, covers = np.random.default_rng(0), [], []
+    bootstrap = BootstrapSettings(n_resamples=100)
+    for _ in range(150):
+        found = differences(trainings(rng, **case), 0, "icbhi", bootstrap, DESIGN)["auroc"]
+        verdicts.append(conclusion("pruned", "all", "auroc", found, found.p, 1, DESIGN)[0])
+        covers.append(found.low <= 0 <= found.high)
+    n_false = sum(verdict in (ArmVerdict.BETTER, ArmVerdict.WORSE) for verdict in verdicts)
+    if found.is_about_arms:
+        assert n_false <= 0.07 * len(verdicts)
+        assert n_false == len(covers) - sum(covers)
+    else:
+        assert set(verdicts) == {ArmVerdict.MODELS_DIFFER, ArmVerdict.MODELS_NOT_DISTINGUISHED}
+
+
 def test_a_difference_as_large_as_the_smallest_seen_is_seen_with_that_power():
     rng = np.random.default_rng(0)
     found = [differences(trainings(rng, gain=0.56), 0, "icbhi", BOOTSTRAP, DESIGN)["auroc"] for _ in range(150)]

@@ -11,6 +11,7 @@ from respcam.metrics import METRICS, BootstrapSettings, resampled_metrics, weigh
 
 #: least number of independent replicates (seeds or folds) from which something follows about the arms
 FEWEST_REPLICATES = 3
+LEAST_P = 1e-9  # smaller p values are not distinguished
 
 
 class ArmVerdict(StrEnum):
@@ -129,8 +130,9 @@ def differences(
     and patients are the cases. Its replicates are the folds, or the seeds where there are fewer than
     `FEWEST_REPLICATES` folds; several trainings of one replicate are averaged. The variance is that of Obuchowski
     and Rockette (1995, doi 10.1080/03610919508813243). It is the variance of the difference between replicates plus
-    their covariance, because seeds share the test patients. The covariance is from a bootstrap over patients. Degrees
-    of freedom are after Hillis (2007, doi 10.1002/sim.2532).
+    their covariance, because seeds share the test patients. The covariance is from a bootstrap over patients. The
+    quantiles are after Cochran and Cox (1957, Experimental Designs). They hold the level with three replicates too,
+    where the degrees of freedom of Hillis (2007, doi 10.1002/sim.2532) exceed it.
 
     With fewer than `FEWEST_REPLICATES` replicates the trained models are fixed, and the variance is that of the
     bootstrap over patients alone.
@@ -189,22 +191,20 @@ def _by_replicate(values: np.ndarray, replicate: np.ndarray) -> np.ndarray:
 
 def _difference(resampled: np.ndarray, n_trainings: int, n_patients: int, design: Design) -> Difference:
     """Compute a difference with its interval from [shape=(resample, replicate)]; the first resample is observed."""
-    from scipy.stats import t as student  # takes a second to import
-
     observed, drawn = resampled[0], resampled[1:]
     drawn = drawn[np.isfinite(drawn).all(axis=1)]
     value = float(observed.mean())
-    spread = quantile = p = detectable = np.nan
+    half_width = p = detectable = np.nan
     if np.isfinite(value) and len(drawn) > 1:
-        spread, freedom = _standard_error(observed, drawn)
-        quantile = float(student.ppf(1 - design.alpha / 2, freedom))
-        p = float(2 * student.sf(abs(value) / spread, freedom)) if spread > 0 else float(value == 0)
+        error = _StandardError.of(observed, drawn, n_patients)
+        half_width = error.quantile(design.alpha / 2)
+        p = error.p(value)
         if len(observed) >= FEWEST_REPLICATES:
-            detectable = float((quantile + student.ppf(design.power, freedom)) * spread)
+            detectable = half_width + error.quantile(1 - design.power)
     return Difference(
         value=value,
-        low=value - quantile * spread,
-        high=value + quantile * spread,
+        low=value - half_width,
+        high=value + half_width,
         p=p,
         detectable=detectable,
         n_replicates=len(observed),
@@ -213,29 +213,56 @@ def _difference(resampled: np.ndarray, n_trainings: int, n_patients: int, design
     )
 
 
-def _standard_error(observed: np.ndarray, drawn: np.ndarray) -> tuple[float, float]:
-    """Compute the standard error of the mean over replicates, and its degrees of freedom.
+@dataclass(frozen=True)
+class _StandardError:
+    """Variance of a mean over replicates, as a sum of variances that are known with different degrees of freedom.
 
-    Parameters
+    The quantiles are after Cochran and Cox (1957, Experimental Designs): those of t with the degrees of freedom of
+    each variance, weighted by the variances.
+
+    Attributes
     ----------
-    observed : float64 [shape=(replicate,)]
-        Differences on all patients.
-    drawn : float64 [shape=(resample, replicate)]
-        Differences on bootstrap resamples of the patients.
-
-    Returns
-    -------
-    standard_error, freedom : float
+    variances : float64 [shape=(component,)]
+    freedom : float64 [shape=(component,)]
+        Degrees of freedom of each variance.
     """
-    n = len(observed)
-    covariance = np.cov(drawn, rowvar=False).reshape(n, n)
-    if n < FEWEST_REPLICATES:  # the trained models are fixed
-        return float(np.sqrt(covariance.mean())), np.inf
-    between = float(observed.var(ddof=1))
-    shared = float(covariance[~np.eye(n, dtype=bool)].mean())
-    total = between + n * max(shared, 0.0)
-    freedom = total**2 / (between**2 / (n - 1)) if between > 0 else np.inf
-    return float(np.sqrt(total / n)), freedom
+
+    variances: np.ndarray
+    freedom: np.ndarray
+
+    @staticmethod
+    def of(observed: np.ndarray, drawn: np.ndarray, n_patients: int) -> "_StandardError":
+        """Estimate the variances of replicates and patients.
+
+        Parameters
+        ----------
+        observed : float64 [shape=(replicate,)]
+        drawn : float64 [shape=(resample, replicate)]
+        n_patients : int
+        """
+        n = len(observed)
+        covariance = np.cov(drawn, rowvar=False).reshape(n, n)
+        if n < FEWEST_REPLICATES:  # the trained models are fixed
+            return _StandardError(np.array([covariance.mean()]), np.array([n_patients - 1]))
+        shared = max(float(covariance[~np.eye(n, dtype=bool)].mean()), 0.0)
+        return _StandardError(np.array([observed.var(ddof=1) / n, shared]), np.array([n - 1, n_patients - 1]))
+
+    def quantile(self, upper: float) -> float:
+        """Distance from the mean that is exceeded with a probability."""
+        from scipy.special import stdtrit
+
+        total = self.variances.sum()
+        return float(-self.variances @ stdtrit(self.freedom, upper) / np.sqrt(total)) if total > 0 else 0.0
+
+    def p(self, value: float) -> float:
+        """Two-sided p value of a mean, at least `LEAST_P`."""
+        from scipy.optimize import brentq
+
+        if not self.variances.any():
+            return float(value == 0)
+        if abs(value) >= self.quantile(LEAST_P / 2):
+            return LEAST_P
+        return float(brentq(lambda p: self.quantile(p / 2) - abs(value), LEAST_P, 1))
 
 
 def corrected(p: Sequence[float]) -> list[float]:
