@@ -4,8 +4,8 @@ python scripts/bench/comparisons.py [--comparisons 2000] [--resamples 200]
 
 Scores of patients with several recordings are drawn at random. The score of a recording depends on the patient, the
 recording, the arm, the training and the fold. All arms have the same expected AUROC. So every "helps" or "harms" is
-false, and at least 95 % of the intervals should contain zero. For fewer than three trainings, the intervals are about the
-trained models, and should contain the difference between the expected AUROC of these models.
+false, and at least 95 % of the intervals should contain zero. For fewer than three trainings, the intervals are about
+the trained models, and should contain the difference between the expected AUROC of these models.
 """
 
 import argparse
