@@ -29,7 +29,6 @@ TABLES = (
     "occlusion",
     "methods",
     "profiles",
-    "randomisation",
     "localisation",
     "metadata",
     "strata",
@@ -37,13 +36,13 @@ TABLES = (
 )
 SOUNDS = ["dataset.synthetic.n_patients=32", "dataset.synthetic.recordings_per_patient=2",
           "dataset.synthetic.duration_s=4", "dataset.synthetic.snr_db=6", "training=quick"]  # fmt: skip
-ALWAYS = ["training.precision=32-true", "training.threads=1", "workers=1", "trust.patches=12"]
+ALWAYS = ["training.precision=32-true", "training.threads=1", "workers=1", "trust.first=12"]
 RUNS = {
-    "synthetic": [*SOUNDS, "training.epochs=8", "trust=thorough", "trust.random_orders=2", "trust.event_recordings=2", "trust.permuted_control=true"],
+    "synthetic": [*SOUNDS, "training.epochs=8", "trust=thorough", "trust.random_networks=1", "trust.event_recordings=2", "trust.permuted_control=true"],
     "guided": [*SOUNDS, "training.epochs=3", "bands=least_drop"],
     "cycles": [*SOUNDS, "training.epochs=3", "task.unit=event", "split=patient_kfold", "split.fold=1",
-               "training.pooling=logsumexp", "trust.sampling=by_contribution", "explain.target=predicted",
-               "explain.method=grad_cam", "explain.layers=[blocks.3]"],
+               "training.pooling=logsumexp", "explain.target=predicted", "explain.level=patch",
+               "explain.method=grad_cam", "explain.layers=[blocks.3]", "explain.score=class_score"],
     "sprsound": ["dataset=sprsound2022", f"dataset.root={DATA / 'sprsound2022'}", "dataset.missing=skip",
                  "training.epochs=2"],
 }  # fmt: skip
@@ -84,7 +83,7 @@ def results_of(run: Path) -> dict:
     exact["predictions"] = digest(predictions.filter(like="p_").select_dtypes("number").to_numpy())
     parts = {
         name: {"is_supported": part["is_supported"], "top": part["top"], "drop": part["drop"],
-               "n": [part["n_patches"], part["n_judged"], part["n_patients"]]}
+               "outcome": part["outcome"], "looks": part["looks"], "n": part["n_units"]}
         for name, part in trust["parts"].items()
     }  # fmt: skip
     return {

@@ -1,4 +1,5 @@
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from respcam.experiments.compare import (
 from respcam.experiments.differences import Design
 from respcam.metrics import BootstrapSettings
 
-SETTINGS = ComparisonSettings(BootstrapSettings(n_resamples=100), Design(n_permutations=100))
+SETTINGS = ComparisonSettings(BootstrapSettings(n_resamples=100), Design())
 
 
 def area(run, device=None):
@@ -51,7 +52,8 @@ def test_arms_are_paired_by_seed_and_divided_by_device(tmp_path):
 def test_folds_are_one_part(tmp_path):
     runs = [run_in(tmp_path, bands, seed, fold) for bands in ("all", "pruned") for seed in (0, 1) for fold in (0, 1)]
     table = of(_differences(runs, SETTINGS))
-    assert table.loc["pruned", ["part", "n_patients", "n_trainings"]].tolist() == [FOLDS, 40, 2]
+    assert table.loc["pruned", ["part", "n_patients", "n_trainings"]].tolist() == [FOLDS, 40, 4]
+    assert table.loc["pruned", "interval_over"] == "patients alone"
 
 
 def test_one_device_is_no_stratum(tmp_path):
@@ -104,7 +106,11 @@ def test_a_comparison_is_made_once(tmp_path):
     assert len(pd.read_csv(page.parent / "comparison.csv")) == 8
     differences = pd.read_csv(page.parent / "differences.csv")
     assert set(differences["arm"]) == {"pruned"}
+    assert set(differences["interval_over"]) == {"patients alone"}
+    assert set(differences["verdict"]) <= {"models differ", "models not distinguished"}
     text = page.read_text()
+    assert "these 4 models" in text
+    assert not re.search("helps|harms|ArmVerdict", text + " ".join(differences["sentence"]))
     assert "patient p1 also in train. These metrics are not patient-independent." in text
     assert 'href="../../runs/all0None/report.html"' in text
     assert (page.parent / "../../runs/all0None/report.html").is_file()

@@ -23,7 +23,8 @@ ARMS = ["all", "below_1500hz", "below_1000hz", "below_800hz"]
 def difference(arm, stratum="all recordings", metric="auroc", **changes):
     row = {
         "arm": arm, "stratum": stratum, "metric": metric, "value": -0.0123, "low": -0.05, "high": 0.02,
-        "p_corrected": 0.0001, "p_permuted_corrected": np.nan, "detectable": 0.04, "n_patients": 12, "verdict": "open",
+        "interval_over": "trainings and patients", "p_corrected": 0.0001, "detectable": 0.04, "n_trainings": 5,
+        "n_patients": 12, "verdict": "open",
         "sentence": f"{arm}: no difference seen.",
     }  # fmt: skip
     return {**row, **changes}
@@ -62,7 +63,7 @@ def content(differences=None, **changes):
         selections={arm: vars(BandSelection(arm, hz)) for arm, hz in keep.items()},
         n_runs=8, n_seeds=2, n_folds=0, parts=[part], band_heat=band_heat(), mark_hz=1500.0,
     )  # fmt: skip
-    measure = Measure(metric="auroc", base="all", margin=0.02, alpha=0.05, power=0.8)
+    measure = Measure(metric="auroc", base="all", margin=0.02, alpha=0.05, power=0.8, fewest_replicates=3)
     links = {"one": "../runs/one/report.html", "two": "../runs/two/report.html"}
     return ComparisonContent(measure=measure, experiments=[replace(experiment, **changes)], notes=[], links=links)
 
@@ -114,6 +115,15 @@ def test_folds_and_notes_are_named(tmp_path):
     text = page_of(noted, tmp_path)
     assert "2 seeds of 5 folds." in text
     assert "test: patient p1 also in train. These metrics are not patient-independent." in text
+
+
+def test_an_interval_names_what_it_is_over(tmp_path):
+    of_models = [difference(arm, interval_over="patients alone", n_trainings=1) for arm in ARMS[1:]]
+    text = page_of(content(differences=of_models), tmp_path)
+    caption = "AUROC of each arm minus AUROC of all, with its 95% interval over patients alone."
+    assert caption in text
+    assert "−0.050 to +0.020<br>over patients alone" in text
+    assert "from 3 seeds or 3 folds on" in text
 
 
 def test_without_a_base_arm_no_difference_is_formed(tmp_path):

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_runs import TASK, settings_in
+from small_runs import BELOW, TASK, settings_in
 
+from respcam.data.splits import SplitSettings
 from respcam.errors import Refused
 from respcam.evidence.examination import TrustSettings
 from respcam.heat.bands import BandSelection
@@ -146,3 +147,15 @@ def test_a_network_of_the_users_own_is_trained_explained_and_examined(finished, 
     assert set(run.stages["trust"].tables()["methods"]["layers"].dropna()) >= {"first", "second", "first+second"}
     (tmp_path / "net_of_a_user.py").write_text(NET + "# edited\n")
     assert Run.of(settings).stages["train"].digest != run.stages["train"].digest
+
+
+def test_every_fold_has_another_training_seed_and_keeps_the_seed_of_its_run(tmp_path):
+    folds = [SplitSettings("patient_kfold", fold=fold) for fold in range(3)]
+    runs = [Run.of(settings_in(tmp_path, seed=seed, split=split)) for seed in (0, 1) for split in folds]
+    assert len({run.stages["train"].seed for run in runs}) == 6
+    assert [run.stages["report"].run.seed for run in runs] == [0, 0, 0, 1, 1, 1]
+    assert len({run.stages["report"].run.experiment for run in runs}) == 1
+    pruned = Run.of(settings_in(tmp_path, seed=1, split=folds[2], bands=BELOW))
+    assert pruned.stages["train"].seed == runs[-1].stages["train"].seed
+    assert pruned.stages["report"].run.apart_from_bands == runs[-1].stages["report"].run.apart_from_bands
+    assert Run.of(settings_in(tmp_path, seed=1)).stages["train"].seed == 1

@@ -66,8 +66,13 @@ class SplitSettings:
             raise Refused(
                 f"split.fold is {self.fold} of n_folds {self.n_folds}; expected 0 <= fold < n_folds, n_folds >= 2"
             )
-        if self.fold != 0 and self.name != "patient_kfold":
+        if self.fold != 0 and not self.has_folds:
             raise Refused(f"split.fold is {self.fold}, which split={self.name} does not use; set split=patient_kfold")
+
+    @property
+    def has_folds(self) -> bool:
+        """Whether this is one fold of a cross-validation."""
+        return self.name == "patient_kfold"
 
 
 @dataclass(frozen=True)

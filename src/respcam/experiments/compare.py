@@ -14,7 +14,15 @@ import pandas as pd
 from respcam.data.manifest import RECORDING_STRATA
 from respcam.data.splits import VALIDATION
 from respcam.errors import Refused, there_are
-from respcam.experiments.differences import Design, Difference, Pair, conclusion, corrected, differences
+from respcam.experiments.differences import (
+    FEWEST_REPLICATES,
+    Design,
+    Difference,
+    Pair,
+    conclusion,
+    corrected,
+    differences,
+)
 from respcam.experiments.finished import DESCRIPTION, FinishedRun
 from respcam.metrics import METRICS, BootstrapSettings
 from respcam.report.comparison_page import (
@@ -42,8 +50,8 @@ COLUMNS = [
     "arm",
     "base",
     *(column.name for column in fields(Difference)),
+    "interval_over",
     "p_corrected",
-    "p_permuted_corrected",
     "verdict",
     "sentence",
 ]
@@ -83,6 +91,7 @@ class ComparisonSettings:
             margin=self.design.margin,
             alpha=self.design.alpha,
             power=self.design.power,
+            fewest_replicates=FEWEST_REPLICATES,
         )
 
 
@@ -105,7 +114,7 @@ class Comparison(Stage):
     """
 
     name: ClassVar[str] = "compare"
-    schema: ClassVar[int] = 5
+    schema: ClassVar[int] = 6
 
     identities: list[list[str]]
     settings: ComparisonSettings
@@ -290,9 +299,8 @@ def _differences(runs: Sequence[FinishedRun], settings: ComparisonSettings) -> l
 def _judged(of_arms: Mapping[str, Difference], metric: str, settings: ComparisonSettings) -> list[dict[str, Any]]:
     """Differences of several arms with verdict and sentence; p values are corrected for the number of arms."""
     p = corrected([difference.p for difference in of_arms.values()])
-    p_permuted = corrected([difference.p_permuted for difference in of_arms.values()])
     rows = []
-    for (arm, difference), p_arm, p_arm_permuted in zip(of_arms.items(), p, p_permuted, strict=True):
+    for (arm, difference), p_arm in zip(of_arms.items(), p, strict=True):
         verdict, sentence = conclusion(
             arm, settings.base, metric_title(metric), difference, p_arm, len(of_arms), settings.design
         )
@@ -301,8 +309,8 @@ def _judged(of_arms: Mapping[str, Difference], metric: str, settings: Comparison
                 "arm": arm,
                 "base": settings.base,
                 **asdict(difference),
+                "interval_over": difference.interval_over,
                 "p_corrected": p_arm,
-                "p_permuted_corrected": p_arm_permuted,
                 "verdict": verdict,
                 "sentence": sentence,
             }

@@ -31,6 +31,8 @@ class Measure:
         One minus the confidence level of the intervals.
     power : float
         Power at which the smallest detectable difference is stated.
+    fewest_replicates : int
+        Number of seeds or folds from which a verdict is about the arms.
     """
 
     metric: str
@@ -38,6 +40,7 @@ class Measure:
     margin: float
     alpha: float
     power: float
+    fewest_replicates: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +54,8 @@ class PartTables:
         A row per run: ``bands`` (name of the arm), ``n_bands, n_patients``, every metric, ``heat_is_supported,
         heat_densest_hz, occlusion_most_hz``.
     differences : DataFrame
-        A row per arm for the metric of the page and all recordings: ``arm, value, low, high, p_corrected,
-        p_permuted_corrected, detectable, n_patients, verdict, sentence``.
+        A row per arm for the metric of the page and all recordings: ``arm, value, low, high, interval_over,
+        p_corrected, detectable, n_trainings, n_patients, verdict, sentence``.
     other_metrics : DataFrame
         The same for every other metric, named in ``metric``.
     strata : DataFrame
@@ -138,6 +141,7 @@ def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
         metric_names=METRICS,
         margin=measure.margin,
         power=measure.power,
+        fewest_replicates=measure.fewest_replicates,
         experiments=[_experiment(tables, measure, folder / "figures") for tables in content.experiments],
         runs=[{"name": name, "link": link} for name, link in content.links.items()],
     )
@@ -205,16 +209,17 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
     metric, base = metric_title(measure.metric), measure.base
     stem = f"{part.name}_{tables.key}".replace(" ", "_")
     forest = figures.forest(defined, metric, base, measure.margin)
+    interval = f"{1 - measure.alpha:.0%} interval over {' or '.join(defined['interval_over'].unique())}"
     caption = (
-        f"{part.name}: {metric} of each arm minus {metric} of {base}, with its {1 - measure.alpha:.0%} interval "
-        "over trainings and patients. Right of zero is better."
+        f"{part.name}: {metric} of each arm minus {metric} of {base}, with its {interval}. Right of zero is better."
     )
     shown = [save_figure(forest, folder / f"forest_{stem}.png", caption)]
     cutoffs_hz = {arm: _cutoff_hz(selection) for arm, selection in tables.selections.items()}
     curve = defined.assign(cutoff_hz=defined["arm"].map(cutoffs_hz)).dropna(subset="cutoff_hz")
     if len(curve) > 2:
         caption = (
-            f"{part.name}: {metric} with the bands above a cut-off removed, minus {metric} of {base}, with intervals."
+            f"{part.name}: {metric} with the bands above a cut-off removed, minus {metric} of {base}, with its "
+            f"{interval}."
         )
         figure = figures.cutoff_curve(curve, metric, base, measure.margin)
         shown.append(save_figure(figure, folder / f"cutoffs_{stem}.png", caption))

@@ -40,6 +40,7 @@ class RunDescription:
     fold : int or None
         Where the split has folds.
     seed : int
+        Seed of the run; that of its training also depends on the fold.
     task_settings : dict
         unit, normal, score.
     band_selection : dict
@@ -63,7 +64,7 @@ class RunDescription:
     experiment: str
 
     @staticmethod
-    def of(dataset: str, train: Train, base: Train) -> "RunDescription":
+    def of(dataset: str, seed: int, train: Train, base: Train) -> "RunDescription":
         """Describe the run of a training; ``base`` is the same training on all bands."""
         recipe = train.recipe
         task, split = recipe.task, recipe.split
@@ -71,10 +72,10 @@ class RunDescription:
             dataset=dataset,
             task=task.name,
             split=split.name,
-            fold=split.fold if split.name == "patient_kfold" else None,
+            fold=split.fold if split.has_folds else None,
             bands=recipe.bands.name,
             model=recipe.model.name,
-            seed=train.seed,
+            seed=seed,
             task_settings={name: getattr(task, name) for name in ("unit", "normal", "score")},
             band_selection=asdict(recipe.bands),
             apart_from_bands=base.digest,

@@ -19,7 +19,7 @@ from respcam.stages.features import Features
 from respcam.stages.profile import Profile
 from respcam.stages.report import Report, RunDescription
 from respcam.stages.resample import Resample
-from respcam.stages.train import BandChoice, Recipe, Train
+from respcam.stages.train import BandChoice, Recipe, Train, training_seed
 from respcam.stages.trust import Trust
 from respcam.store.artifact import check_writable
 from respcam.store.shard import WHOLE, Shard
@@ -123,7 +123,7 @@ class Run:
             store=settings.runs,
             profile=profile,
             trust=trust,
-            run=RunDescription.of(dataset.name, train, base),
+            run=RunDescription.of(dataset.name, settings.seed, train, base),
             config=settings.config,
         )
         stages = (train.features.resample, train.features, train, explain, profile, trust, report)
@@ -182,7 +182,7 @@ def _train_on_all_bands(settings: RunSettings, dataset: Dataset) -> Train:
         dataset.labels,
         replace(settings.recipe, bands=BandSelection()),
         store=settings.store,
-        seed=settings.seed,
+        seed=training_seed(settings.seed, settings.recipe.split),
         device=settings.device,
     )
 

@@ -63,6 +63,34 @@ class Recipe:
         return UnitRules(self.task, self.split, self.patches, self.permute_labels)
 
 
+def training_seed(seed: int, split: SplitSettings) -> int:
+    """Seed of weights and training order; every fold of a cross-validation has another one.
+
+    With one seed for all folds, its effect would be common to them, and their mean would not reduce it.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the run, 0 to 2**32 - 1.
+    split : SplitSettings
+
+    Returns
+    -------
+    int
+        The seed of the run where the split has no folds.
+
+    Examples
+    --------
+    >>> training_seed(1, SplitSettings("official"))
+    1
+    >>> len({training_seed(seed, SplitSettings("patient_kfold", fold=fold)) for seed in (0, 1) for fold in range(5)})
+    10
+    """
+    if not split.has_folds:
+        return seed
+    return int(np.random.SeedSequence([seed, split.fold]).generate_state(1)[0])
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BandChoice(Stage):
     """A stage that finds out which bands a model is fed."""
@@ -82,7 +110,7 @@ class Train(Stage):
     labels : Labels
     recipe : Recipe
     seed : int
-        Of weights and training order.
+        Seed of weights and training order, see `training_seed`.
     chosen : BandChoice, optional
         Chooses the bands where ``recipe.bands`` leaves them to another model.
     network_source : str, optional
