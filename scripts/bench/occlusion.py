@@ -9,22 +9,18 @@ precision, as a simple script would. The network has random weights, which take 
 """
 
 import argparse
-import tempfile
-from pathlib import Path
 
 import measure
 import numpy as np
 import torch
 
 from respcam.cli.composition import composed_settings
-from respcam.evidence.occlusion import OcclusionScores
 from respcam.heat.bands import GroupedBands
 from respcam.network.inputs import Scaler
 from respcam.network.machine import make_fabric
 from respcam.network.model import build
 from respcam.network.trained import TrainedModel
 from respcam.sound.front_end import band_edges_hz
-from respcam.store.arrays import ArrayFile
 
 PER_RECORDING = 20
 
@@ -53,7 +49,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
     shape = (arguments.patches, n_bands, recipe.patches.length_frames)
     patches = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     fill = np.zeros_like(patches)
-    every_row = np.arange(len(patches))
+    conditions = [np.isin(bands.group, list(removed)) for removed in sets]
 
     @torch.inference_mode()
     def inference() -> None:
@@ -61,10 +57,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
             model.network(batch)
 
     def occlusion() -> None:
-        with tempfile.TemporaryDirectory() as folder:
-            keeper = ArrayFile(Path(folder) / "scores.npz")
-            scores = OcclusionScores(model, bands, patches, fill, np.zeros((len(patches), 2)), keeper)
-            scores.score(sets, every_row, "")
+        model.scores_without(patches, fill, conditions)
 
     seconds = measure.alternate(
         {"inference": inference, "occlusion": occlusion, "naive": lambda: naive(model, patches, bands, sets)},

@@ -1,16 +1,18 @@
-"""Test of heat on sounds with a planted frequency: does each method find it?
+"""Test of heat on sounds whose answer is known: does each method find it, and is the verdict right?
 
-python scripts/bench/planted.py [--workers 2] [--plants 21] [--seed 1]
+python scripts/bench/planted.py [--workers 2] [--cases 43] [--seed 1]
 
-Trains a small model per planted frequency (the centre of every group of Hz and every edge between two groups). The
-trust stage examines the model, and the result of every method is compared with the planted frequency. When it is
-started again, it continues.
+Trains a small model per case: a plant at the centre of every group of Hz and at every edge between two groups, and
+cases in which two plants stand in for one another, or the evidence is an exclusive or, an absence, a ratio of levels
+or a rhythm (`respcam.sound.synthetic`). The trust stage examines the model. The answer of every method is compared
+with the truth. When it is started again, it continues. With --permuted the labels are permuted: nothing is supported.
 """
 
 import argparse
 import logging
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -25,8 +27,52 @@ from respcam.stages.run import Run, RunSettings
 
 LOW_HUM_HZ, HIGH_HUM_HZ = 300, 1200
 FAR_HZ = 700  # plants below it get the high hum, so that no plant is in the group of the hum
+PAIRS_HZ = {
+    "redundant": [(600, 1400), (900, 1240), (500, 1750), (712, 1585)],
+    "xor": [(1000, 1300), (1150, 1450), (1400, 1700), (1300, 1580)],
+    "ratio": [(600, 900), (900, 1240), (1240, 1600), (550, 1700)],
+}
+ABSENT_HZ = (500, 712, 890, 1062, 1200, 1412, 1585, 1750)
+N_RHYTHMS = 2
+ORDER = ("supported", "undecided", "not_supported", "")  # from the best outcome on
+ORIGIN = ["method", "layers", "score"]
 OUTPUT = Path("outputs/bench/planted")
-BLANK = dict.fromkeys(("layers", "fill", "weights"), "")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One data set: its evidence and where the plants are.
+
+    Attributes
+    ----------
+    evidence : str
+    plant_hz, second_hz : float
+    number : int
+        Number among the cases of this evidence, added to the seed.
+    """
+
+    evidence: str
+    plant_hz: float
+    second_hz: float
+    number: int
+
+    def truth(self, groups: HzGroups) -> set[str]:
+        """Groups of Hz in which the answer lies; at an edge between two groups, both."""
+        if self.evidence == "rhythm":  # the whole breath pulsates
+            return set(groups.names)
+        planted = [self.plant_hz] if self.evidence in {"presence", "absence"} else [self.plant_hz, self.second_hz]
+        edges = zip(groups.names, groups.edges_hz[:-1], groups.edges_hz[1:], strict=True)
+        return {name for name, low, high in edges if any(low <= hz <= high for hz in planted)}
+
+
+def cases_of(groups: HzGroups) -> list[Case]:
+    """All cases."""
+    centres = [(low + high) / 2 for low, high in zip(groups.edges_hz[:-1], groups.edges_hz[1:], strict=True)]
+    present = [("presence", hz, 1240.0) for hz in sorted(centres + list(groups.edges_hz[1:-1]))]
+    absent = [("absence", float(hz), 1240.0) for hz in ABSENT_HZ]
+    pairs = [(evidence, float(a), float(b)) for evidence, both in PAIRS_HZ.items() for a, b in both]
+    rhythms = [("rhythm", 890.0, 1240.0)] * N_RHYTHMS
+    return [Case(*case, number) for number, case in enumerate([*present, *absent, *pairs, *rhythms])]
 
 
 def main() -> None:
@@ -34,112 +80,128 @@ def main() -> None:
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count(), help="number of models trained at the same time"
     )
-    parser.add_argument("--plants", type=int, default=None, help="number of planted frequencies; default: all")
+    parser.add_argument("--cases", type=int, default=None, help="number of cases, spread evenly; default: all")
     parser.add_argument("--plant", default="wheeze", choices=["wheeze", "crackle"], help="kind of plant")
     parser.add_argument("--seed", type=int, default=1, help="seed of sounds and weights")
+    parser.add_argument("--permuted", action="store_true", help="train on permuted labels: nothing is to be found")
     arguments, overrides = parser.parse_known_args()
-    first = settings(arguments, 890, overrides)
-    groups = first.hz_groups.over(first.front_end)
-    plants = [(low + high) / 2 for low, high in zip(groups.edges_hz[:-1], groups.edges_hz[1:], strict=True)]
-    plants = sorted(plants + list(groups.edges_hz[1:-1]))
-    if arguments.plants:
-        plants = [plants[round(i * (len(plants) - 1) / (arguments.plants - 1))] for i in range(arguments.plants)]
-    jobs = (delayed(run)(arguments, plant_hz, overrides) for plant_hz in plants)
+    groups = composed_settings([]).hz_groups.over(composed_settings([]).front_end)
+    cases = cases_of(groups)
+    if arguments.cases:
+        step = (len(cases) - 1) / max(1, arguments.cases - 1)
+        cases = [cases[round(number * step)] for number in range(arguments.cases)]
+    jobs = (delayed(run)(arguments, case, overrides) for case in cases)
     scored = []
-    for plant_hz, folder in zip(plants, Parallel(n_jobs=arguments.workers, return_as="generator")(jobs), strict=True):
-        rows = score(Path(folder), plant_hz, groups)
+    for case, folder in zip(cases, Parallel(n_jobs=arguments.workers, return_as="generator")(jobs), strict=True):
+        rows = score(Path(folder), case, groups)
         scored += rows
-        top = next(row for row in rows if row["fill"] == run_folder.MEDIAN)
-        print(f"{plant_hz:6.1f} Hz: accuracy {top['accuracy']:.3f}, occlusion says {top['says_hz']}", file=sys.stderr)
+        own = rows[0]
+        print(
+            f"{case.evidence} {case.plant_hz:g} Hz: AUROC {own['auroc']:.3f}, occlusion {own['occlusion_hz']}, "
+            f"heat {own['says_hz']}, {own['outcome']}",
+            file=sys.stderr,
+        )
     table = pd.DataFrame(scored)
     OUTPUT.mkdir(parents=True, exist_ok=True)
-    path = OUTPUT / f"{arguments.plant}_seed{arguments.seed}.csv"
-    table.to_csv(path, index=False)
-    print(summary(table))
-    print(path)
+    name = f"{arguments.plant}_seed{arguments.seed}{'_permuted' if arguments.permuted else ''}.csv"
+    table.to_csv(OUTPUT / name, index=False)
+    print(summary(table, is_null=arguments.permuted))
+    print(OUTPUT / name)
 
 
-def settings(arguments: argparse.Namespace, plant_hz: float, overrides: list[str]) -> RunSettings:
-    hum_hz = LOW_HUM_HZ if plant_hz > FAR_HZ else HIGH_HUM_HZ
+def settings(arguments: argparse.Namespace, case: Case, overrides: list[str]) -> RunSettings:
+    is_far = min(case.plant_hz, case.second_hz) > FAR_HZ or case.evidence == "rhythm"
     synthetic = {
         "plants": f"[{arguments.plant}]",
-        "plant_hz": plant_hz,
-        "hum_hz": hum_hz,
+        "evidence": case.evidence,
+        "plant_hz": case.plant_hz,
+        "second_hz": case.second_hz,
+        "hum_hz": LOW_HUM_HZ if is_far or case.evidence in PAIRS_HZ else HIGH_HUM_HZ,
         "snr_db": 3 if arguments.plant == "wheeze" else 15,
         "n_patients": 64,
-        "seed": arguments.seed,
+        "seed": 1000 * arguments.seed + case.number,
     }
     sounds = [f"dataset.synthetic.{name}={value}" for name, value in synthetic.items()]
-    base = ["training=quick", "training.epochs=24", f"seed={arguments.seed}", "workers=1"]
+    seed = f"seed={1000 * arguments.seed + case.number}"
+    base = ["training=quick", "training.epochs=24", seed, "workers=1", f"permute_labels={arguments.permuted}"]
     return composed_settings([*base, *sounds, *overrides])
 
 
-def run(arguments: argparse.Namespace, plant_hz: float, overrides: list[str]) -> str:
+def run(arguments: argparse.Namespace, case: Case, overrides: list[str]) -> str:
     logging.disable(logging.WARNING)
-    return str(Run.of(settings(arguments, plant_hz, overrides)).make().parent)
+    return str(Run.of(settings(arguments, case, overrides)).make().parent)
 
 
-def score(folder: Path, plant_hz: float, groups: HzGroups) -> list[dict]:
-    """One row per method: the frequency that it finds, and its error."""
-    confusion = run_folder.METRICS.read(folder)["test"]["confusion"]["true_by_predicted"]
-    accuracy = sum(confusion[k][k] for k in range(2)) / sum(map(sum, confusion))
-    tables = {
-        name: run_folder.EVIDENCE[name].read(folder).fillna(BLANK) for name in ("profiles", "methods", "localisation")
-    }
-    methods = tables["methods"].set_index(["method", "layers"])
-    in_time = tables["localisation"]
-    in_time = in_time[in_time["weights"].isin([TRAINED, NO_WEIGHTS])].set_index(["method", "layers"])
-    edges = dict(zip(groups.names, zip(groups.edges_hz[:-1], groups.edges_hz[1:], strict=True), strict=True))
+def score(folder: Path, case: Case, groups: HzGroups) -> list[dict]:
+    """One row per method, the explained one first: what it says, whether that is true, and its verdict."""
+    metrics = run_folder.METRICS.read(folder)["test"]
+    methods = run_folder.EVIDENCE["methods"].read(folder).fillna(dict.fromkeys([*ORIGIN, "outcome"], ""))
+    profiles = run_folder.EVIDENCE["profiles"].read(folder).fillna(dict.fromkeys([*ORIGIN, "fill"], ""))
+    in_time = run_folder.EVIDENCE["localisation"].read(folder).fillna(dict.fromkeys([*ORIGIN, "weights"], ""))
+    in_time = in_time[in_time["weights"].isin([TRAINED, NO_WEIGHTS])].set_index(ORIGIN)
+    truth = case.truth(groups)
     rows = []
-    for (method, layers, fill), profile in tables["profiles"].groupby(["method", "layers", "fill"], sort=False):
-        is_occlusion = bool(fill)
-        says = profile.loc[profile["drop" if is_occlusion else "ratio"].idxmax(), "hz"]
-        is_true = profile["hz"].map(lambda hz: edges[hz][0] <= plant_hz <= edges[hz][1])
-        peak_hz = sum(edges[says]) / 2 if is_occlusion else methods.loc[(method, layers), "peak_hz"]
-        amount = profile["drop"].clip(lower=0) if is_occlusion else profile["share"]
-        uniform = 1 / len(profile) if is_occlusion else (profile["share"] / profile["ratio"]).mean()
-        is_loudest = method == LOUDEST_BAND.method
-        moment = (LOUDEST_MOMENT.method, LOUDEST_MOMENT.place) if is_loudest else (method, layers)
+    for origin, of_classes in methods.groupby(ORIGIN, sort=False):
+        # the heat for the class whose verdict is best: that for the other may show nothing, as nothing is there
+        rank = of_classes["outcome"].map(ORDER.index)
+        best = of_classes.loc[rank.idxmin()] if rank.nunique() > 1 else of_classes.iloc[-1]
+        own = profiles[(profiles[ORIGIN] == list(origin)).all(axis=1) & (profiles["class"] == best["class"])]
+        is_true = own["hz"].isin(truth)
+        is_loudest = origin[0] == LOUDEST_BAND.method
+        moment = (LOUDEST_MOMENT.method, "", "") if is_loudest else origin
         rows.append(
             {
-                "plant_hz": plant_hz,
-                "method": ", ".join(word for word in (method, layers, fill) if word),
-                "fill": fill,
-                "is_method": not is_occlusion and bool(methods.loc[(method, layers), "is_method"]),
-                "accuracy": accuracy,
-                "says_hz": says,
-                "is_hit": edges[says][0] <= plant_hz <= edges[says][1],
-                "inside": amount[is_true].sum() / amount.sum(),
-                "uniform": uniform * is_true.sum(),
-                "error_hz": abs(peak_hz - plant_hz),
-                **{key: in_time[key].get(moment) for key in ("pointing", "covered", "error_s")},
-                "is_supported": bool(methods["is_supported"].get((method, layers), False)),
+                "evidence": case.evidence,
+                "plant_hz": case.plant_hz,
+                "second_hz": case.second_hz,
+                "method": ", ".join(word for word in origin if word),
+                "is_method": bool(best["is_method"]),
+                "auroc": metrics["auroc"]["value"],
+                "class": best["class"],
+                "says_hz": best["densest_hz"],
+                "is_hit": best["densest_hz"] in truth,
+                "inside": own.loc[is_true, "share"].sum(),
+                "uniform": (own["share"] / own["ratio"])[is_true].sum(),
+                "agreement": best["agreement"],
+                "pointing": in_time["pointing"].get(moment),
+                "covered": in_time["covered"].get(moment),
+                "outcome": best["outcome"],
+                "occlusion_hz": best["costliest_hz"],
+                "is_occlusion_right": best["costliest_hz"] in truth,
             }
         )
     return rows
 
 
-def summary(table: pd.DataFrame) -> str:
-    """Table in Markdown: one row per method, for the plants whose model learnt the task."""
-    learnt = table[table["accuracy"] >= 0.95]
-    n = learnt["plant_hz"].nunique()
+def summary(table: pd.DataFrame, is_null: bool = False) -> str:
+    """Table in Markdown: one row per method, for the cases whose model learnt the task; then what was missed."""
+    learnt = table if is_null else table[table["auroc"] >= 0.95]
+    case = ["evidence", "plant_hz", "second_hz"]
+    own = learnt[learnt["method"] == learnt["method"].iloc[0]]
     lines = [
-        f"{n} of {table['plant_hz'].nunique()} models reach 95 % test accuracy and count.",
+        f"{len(own)} of {len(table[table['method'] == table['method'].iloc[0]])} models count"
+        f"{'' if is_null else ' (test AUROC of 0.95 or more)'}. Occlusion is right in "
+        f"{own['is_occlusion_right'].sum()} of {len(own)}.",
         "",
-        "| method, at layer | plants found | heat inside (uniform) | error in Hz, median "
-        "| hottest moment in an event (time covered) | error in s | called supported |",
-        "|---|---|---|---|---|---|---|",
+        "| method, at layer, score | right and supported | right and undecided | right and not supported "
+        "| wrong and supported | wrong and undecided | wrong and not supported | heat inside (uniform) "
+        "| hottest moment in an event (time covered) |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for name, rows in learnt.groupby("method", sort=False):
-        has_moment = rows["pointing"].notna().any()
-        moment = f"{rows['pointing'].mean():.2f} ({rows['covered'].mean():.2f})" if has_moment else "-"
-        error_s = f"{rows['error_s'].mean():.2f}" if has_moment else "-"
-        supported = f"{rows['is_supported'].sum()} of {n}" if rows["is_method"].all() else "-"
-        lines.append(
-            f"| {name} | {rows['is_hit'].sum()} of {n} | {rows['inside'].mean():.0%} ({rows['uniform'].mean():.0%}) "
-            f"| {rows['error_hz'].median():.0f} | {moment} | {error_s} | {supported} |"
-        )
-    return "\n".join(lines)
+        cells = [
+            str(((rows["is_hit"] == is_hit) & (rows["outcome"] == outcome)).sum())
+            for is_hit in (True, False)
+            for outcome in ORDER[:3]
+        ]
+        if not rows["is_method"].all():
+            cells = [f"{rows['is_hit'].sum()} right", *["-"] * 5]
+        moment = f"{rows['pointing'].mean():.2f} ({rows['covered'].mean():.2f})"
+        inside = f"{rows['inside'].mean():.0%} ({rows['uniform'].mean():.0%})"
+        lines.append(f"| {name} | {' | '.join(cells)} | {inside} | {moment if rows['pointing'].any() else '-'} |")
+    missed = own[~own["is_occlusion_right"] | (own["is_hit"] != (own["outcome"] == "supported"))]
+    columns = [*case, "auroc", "class", "says_hz", "occlusion_hz", "agreement", "outcome"]
+    return "\n".join([*lines, "", "Not right and supported:", "", missed[columns].to_string(index=False)])
 
 
 if __name__ == "__main__":

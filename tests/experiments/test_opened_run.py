@@ -18,7 +18,7 @@ from respcam.network.model import ModelSettings
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.run import Run
 
-QUICK = TrustSettings(patches=8)
+QUICK = TrustSettings(first=8)
 NET = """
 from torch import nn
 
@@ -95,7 +95,7 @@ def test_a_finished_run_repeats_its_predictions_and_its_heat(finished, stages):
         {"bands": BandSelection("scattered", [[0, 1500]], choose="random", spread_hz=[100, 1800]), "pooling": "max"},
         {"bands": BandSelection("guided", [[0, 1500]], choose="lowest_heat"),
          "patches": PatchSettings(length_frames=64, hop_frames=20),
-         "explain": ExplainSettings(method="grad_cam", layers=["blocks.3"], hop_frames=30)},
+         "explain": ExplainSettings(method="grad_cam", layers=["blocks.3"], level="patch", hop_frames=30)},
     ],
     ids=["masked", "cropped", "guided"],
 )  # fmt: skip

@@ -119,16 +119,34 @@ def test_the_bench_scores_methods_against_the_plant(finished):
     sys.path.insert(0, str(PROJECT / "scripts/bench"))
     import planted
 
-    rows = {row["method"]: row for row in planted.score(finished[1], PLANT.plant_hz, GROUPS)}
-    default = rows["hires_cam, blocks.0+blocks.1+blocks.2+blocks.3"]
+    case = planted.Case("presence", PLANT.plant_hz, 1240.0, 0)
+    scored = planted.score(finished[1], case, GROUPS)
+    rows = {row["method"]: row for row in scored}
+    default = rows["hires_cam, blocks.0+blocks.1+blocks.2+blocks.3, log_odds"]
+    assert default == scored[0]
     assert default["is_hit"]
     assert default["inside"] > 3 * default["uniform"]
-    assert default["error_hz"] < 175
     assert default["pointing"] > default["covered"]
-    assert rows["occlusion, median"]["is_hit"]
+    assert default["outcome"] == "supported"
+    assert default["is_occlusion_right"]
     assert not rows["loudest_band"]["is_hit"]
-    wrong = {row["method"]: row for row in planted.score(finished[1], 1585.0, GROUPS)}
-    assert not wrong["occlusion, median"]["is_hit"]
-    text = planted.summary(pd.DataFrame(rows.values()).assign(accuracy=1.0))
-    assert "| occlusion, median | 1 of 1 |" in text
-    assert "| loudest_band | 0 of 1 |" in text
+    elsewhere = planted.score(finished[1], planted.Case("presence", 1585.0, 1240.0, 0), GROUPS)[0]
+    assert not elsewhere["is_hit"]
+    assert not elsewhere["is_occlusion_right"]
+    text = planted.summary(pd.DataFrame(scored).assign(auroc=1.0))
+    assert "1 of 1 models count (test AUROC of 0.95 or more). Occlusion is right in 1 of 1." in text
+    wrong = planted.summary(pd.DataFrame([elsewhere]).assign(auroc=1.0))
+    assert "| 0 | 0 | 0 | 1 | 0 | 0 |" in wrong
+
+
+def test_the_planted_cases_have_their_truth():
+    sys.path.insert(0, str(PROJECT / "scripts/bench"))
+    import planted
+
+    cases = planted.cases_of(GROUPS)
+    assert len(cases) >= 40
+    assert len({case.number for case in cases}) == len(cases)
+    truths = {case.evidence: case.truth(GROUPS) for case in cases}
+    assert truths["rhythm"] == set(GROUPS.names)
+    assert planted.Case("xor", 800.0, 1240.0, 0).truth(GROUPS) == {"625-800", "800-975", "1150-1325"}
+    assert planted.Case("absence", 890.0, 1240.0, 0).truth(GROUPS) == {"800-975"}

@@ -328,9 +328,9 @@ class _Work:
         limits = self.examination.settings.limits
         effect = self._effect(self.trained, k, weights)[MEDIAN]
         heat = self._heat(self.trained, per_band, k, weights)
-        found = agreement(heat, effect, self.examination.bands, limits.min_effect, self.alpha)
+        compared = agreement(heat, effect, self.examination.bands, limits.min_effect, self.alpha)
         over_random, random_answer, random_correlation = self._against_random(choice, k)
-        evidence = Evidence(found, over_random, random_answer)
+        evidence = Evidence(compared, over_random, random_answer)
         verdict = judge(objections_to(evidence, self.part.auroc, limits))
         control = self._other(choice, k, "permuted") if "permuted" in self.others else None
         return Finding(evidence, verdict, heat, effect, random_correlation, control)
@@ -342,13 +342,13 @@ class _Work:
         first = self.others["random0"]
         weights, n = self._weights(first), len(first)
         effect = self._first_effect(k, weights)
-        own = self._heat(first, self.trained.heat(choice)[:n], k, weights)
+        of_trained = self._heat(first, self.trained.heat(choice)[:n], k, weights)
         networks = [observer for name, observer in self.others.items() if name.startswith("random")]
         of_random = np.mean(
             [correlation(self._heat(o, o.heat(choice), k, weights), effect) for o in networks], axis=0
         )
         answers = [correlation(self._size(o, weights), self._size(self.trained, weights))[0] for o in networks]
-        over = with_spread(correlation(own, effect) - of_random, self.alpha)
+        over = with_spread(correlation(of_trained, effect) - of_random, self.alpha)
         return over, float(np.mean(answers)), float(of_random[0])
 
     def _first_effect(self, k: int, weights: np.ndarray) -> np.ndarray:
@@ -383,15 +383,15 @@ class _Work:
             {
                 **self._origin(choice, k),
                 "is_method": True,
-                **self._agreement_columns(found.heat, found.effect),
-                "random_agreement": found.random_correlation,
-                "random_answer": found.evidence.random_answer,
-                "control_agreement": found.control_correlation,
-                "outcome": str(found.verdict.outcome),
-                "is_supported": found.verdict.outcome is Outcome.SUPPORTED,
-                "objections": joined_sentences(found.verdict.objections),
+                **self._agreement_columns(finding.heat, finding.effect),
+                "random_agreement": finding.random_correlation,
+                "random_answer": finding.evidence.random_answer,
+                "control_agreement": finding.control_correlation,
+                "outcome": str(finding.verdict.outcome),
+                "is_supported": finding.verdict.outcome is Outcome.SUPPORTED,
+                "objections": joined_sentences(finding.verdict.objections),
             }
-            for (choice, k), found in self.findings.items()
+            for (choice, k), finding in self.findings.items()
         ]
 
     def _loudest_rows(self) -> list[dict[str, Any]]:
@@ -417,13 +417,13 @@ class _Work:
     def _agreement_columns(self, heat: np.ndarray, effect: np.ndarray) -> dict[str, Any]:
         """Columns of the table of methods, with intervals at 95 %."""
         bands = self.examination.bands
-        found = agreement(heat, effect, bands, self.examination.settings.limits.min_effect)
+        compared = agreement(heat, effect, bands, self.examination.settings.limits.min_effect)
         return {
-            **interval_columns("agreement", found.correlation),
-            "densest_hz": bands.names[found.hottest],
-            **interval_columns("densest_drop", found.hottest_effect),
-            "costliest_hz": bands.names[found.costliest],
-            **interval_columns("costliest_drop", found.costliest_effect),
+            **interval_columns("agreement", compared.correlation),
+            "densest_hz": bands.names[compared.hottest],
+            **interval_columns("densest_drop", compared.hottest_effect),
+            "costliest_hz": bands.names[compared.costliest],
+            **interval_columns("costliest_drop", compared.costliest_effect),
         }
 
     def _shares(self) -> pd.DataFrame:
@@ -451,7 +451,7 @@ class _Work:
         """Heat per group for every choice and class, and the effect for every class and fill."""
         bands, weights = self.examination.bands, self._weights(self.trained)
         uniform = bands.bands_per_group / bands.bands_per_group.sum()
-        heat = {key: found.heat[0] for key, found in self.findings.items()}
+        heat = {key: finding.heat[0] for key, finding in self.findings.items()}
         loudness = self.trained.observed[LOUDNESS]
         heat |= {(LOUDEST_BAND, k): self._heat(self.trained, loudness, k, weights)[0] for k in self.classes}
         rows: list[dict[str, Any]] = []
@@ -496,8 +496,8 @@ class _Work:
         judged = self.examination.model.judged_classes
         order = sorted(findings, key=lambda k: (OUTCOMES.index(findings[k].verdict.outcome), k not in judged))
         words = {
-            k: verdict_sentence(found.verdict, choice, names[k], found.agreement, self.examination.bands.names)
-            for k, found in findings.items()
+            k: verdict_sentence(finding.verdict, choice, names[k], finding.agreement, self.examination.bands.names)
+            for k, finding in findings.items()
         }
         return {
             "method": choice.method,

@@ -107,7 +107,7 @@ class Observer:
         return self.observed[INTACT][:, None] - self.log_odds(fill)
 
     def look(self, n_units: int, progress: str) -> None:
-        """Observe until ``n_units`` units are known."""
+        """Observe further units, until there are ``n_units``."""
         todo = self.order[len(self) : n_units]
         saved_s = time.monotonic()
         bar = tqdm(total=len(todo), desc=progress, unit="rec", leave=False)
@@ -123,8 +123,8 @@ class Observer:
 
     def _keep(self, new: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
         if new:
-            known = [self.observed] if self.observed else []
-            self.observed = {name: np.concatenate([part[name] for part in known + new]) for name in new[0]}
+            before = [self.observed] if self.observed else []
+            self.observed = {name: np.concatenate([part[name] for part in before + new]) for name in new[0]}
             self.store.save(self.observed)
         return []
 
@@ -145,19 +145,19 @@ class Observer:
         ends = np.cumsum(counts)[:-1]
         question, model = self.question, self.model
         nothing = np.zeros(patches.shape[1], dtype=bool)
-        found = {INTACT: self._log_odds(patches, patches, counts, [nothing])[:, 0]}
+        arrays = {INTACT: self._log_odds(patches, patches, counts, [nothing])[:, 0]}
         for fill, conditions in question.conditions.items():
             values = [fill_of(fill, unit, self.data, model.scaler.mean, self.seed) for unit in units]
             removed = [condition.bands(self.bands) for condition in conditions]
-            found[f"fill_{fill}"] = self._log_odds(patches, np.concatenate(values), counts, removed)
+            arrays[f"fill_{fill}"] = self._log_odds(patches, np.concatenate(values), counts, removed)
         heat = model.heat(patches, counts, self.explained[units], question.choices, question.network)
         for number, choice in enumerate(question.choices):
             per_band = resize.margins(heat[choice], *patches.shape[1:])[0].double().numpy()
-            found[f"heat_{number}"] = np.stack([of_unit.sum(axis=0) for of_unit in np.split(per_band, ends)])
+            arrays[f"heat_{number}"] = np.stack([of_unit.sum(axis=0) for of_unit in np.split(per_band, ends)])
         if question.has_loudness:
             power = np.exp(patches.astype(np.float64)).mean(axis=2)
-            found[LOUDNESS] = np.stack([of_unit.mean(axis=0) for of_unit in np.split(power, ends)])
-        return found
+            arrays[LOUDNESS] = np.stack([of_unit.mean(axis=0) for of_unit in np.split(power, ends)])
+        return arrays
 
     def _log_odds(
         self, patches: np.ndarray, fill: np.ndarray, counts: list[int], removed: list[np.ndarray]

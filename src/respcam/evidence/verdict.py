@@ -145,14 +145,14 @@ def objections_to(evidence: Evidence, auroc: Interval, limits: Limits) -> list[O
     """
     if auroc.low is None or auroc.low <= 0.5:
         return [Objection(ObjectionKind.CHANCE, {"auroc": auroc.value, "auroc_low": auroc.low})]
-    found = evidence.agreement
-    if not _is_above(found.costliest_effect.low, 0):
+    agreement = evidence.agreement
+    if not _is_above(agreement.costliest_effect.low, 0):
         return [Objection(ObjectionKind.NO_EFFECT)]
-    return [*_to_agreement(found, limits), *_to_place(found), *_to_independence(evidence, limits)]
+    return [*_to_agreement(agreement, limits), *_to_place(agreement), *_to_independence(evidence, limits)]
 
 
-def _to_agreement(found: Agreement, limits: Limits) -> list[Objection]:
-    value, low, high = found.correlation.value, found.correlation.low, found.correlation.high
+def _to_agreement(agreement: Agreement, limits: Limits) -> list[Objection]:
+    value, low, high = agreement.correlation.value, agreement.correlation.low, agreement.correlation.high
     figures = {"agreement": value, "agreement_low": low, "agreement_high": high}
     if high is not None and high < limits.min_agreement:
         return [Objection(ObjectionKind.DISAGREEMENT, figures)]
@@ -160,12 +160,12 @@ def _to_agreement(found: Agreement, limits: Limits) -> list[Objection]:
     return [] if is_sure else [Objection(ObjectionKind.UNCERTAIN, figures)]
 
 
-def _to_place(found: Agreement) -> list[Objection]:
-    value, high = found.shortfall.value, found.shortfall.high
-    figures = {"hottest_effect": found.hottest_effect.value, "costliest_effect": found.costliest_effect.value}
+def _to_place(agreement: Agreement) -> list[Objection]:
+    value, high = agreement.shortfall.value, agreement.shortfall.high
+    figures = {"hottest_effect": agreement.hottest_effect.value, "costliest_effect": agreement.costliest_effect.value}
     if high is not None and high < 0:
         return [Objection(ObjectionKind.ELSEWHERE, figures)]
-    is_sure = _is_above(found.hottest_effect.low, 0) and value is not None and value >= 0
+    is_sure = _is_above(agreement.hottest_effect.low, 0) and value is not None and value >= 0
     return [] if is_sure else [Objection(ObjectionKind.UNCERTAIN_PLACE, figures)]
 
 
@@ -245,7 +245,7 @@ OUTCOME_WORDS = {
 
 
 def verdict_sentence(
-    verdict: Verdict, choice: Choice, class_name: str, found: Agreement, names: Sequence[str]
+    verdict: Verdict, choice: Choice, class_name: str, agreement: Agreement, names: Sequence[str]
 ) -> str:
     """Write the verdict on the heat of one method for one class in words.
 
@@ -254,7 +254,7 @@ def verdict_sentence(
     verdict : Verdict
     choice : Choice
     class_name : str
-    found : Agreement
+    agreement : Agreement
     names : sequence of str
         Names of the groups of Hz.
 
@@ -266,10 +266,12 @@ def verdict_sentence(
     word = OUTCOME_WORDS[verdict.outcome]
     if any(objection.kind is ObjectionKind.CHANCE for objection in verdict.objections):
         return f"{word}: {title}: {joined_sentences(verdict.objections)}. So no heat map of it says anything."
-    places = f"Heat is densest at {names[found.hottest]} Hz; occlusion costs most at {names[found.costliest]} Hz."
+    places = (
+        f"Heat is densest at {names[agreement.hottest]} Hz; occlusion costs most at {names[agreement.costliest]} Hz."
+    )
     if verdict.outcome is not Outcome.SUPPORTED:
         return f"{word}: {title}: {joined_sentences(verdict.objections)}. {places}"
     return (
-        f"{word}: {title} agrees with occlusion (correlation {found.correlation.value:.2f}), and its hottest group "
-        f"carries the score. {places}"
+        f"{word}: {title} agrees with occlusion (correlation {agreement.correlation.value:.2f}), and its hottest "
+        f"group carries the score. {places}"
     )
