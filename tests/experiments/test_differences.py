@@ -12,22 +12,23 @@ BOOTSTRAP = BootstrapSettings(n_resamples=200)
 DESIGN = Design()
 
 
-def trainings(rng, n_seeds=5, n_patients=40, n_folds=1, gain=0.0, seed_spread=0.2, noise=0.5):
-    """Predictions of two arms: shared difficulty of the patients, noise of each training and its level."""
+def trainings(rng, n_seeds=5, n_patients=40, n_folds=1, gain=0.0, seed_spread=0.2, noise=0.5, of_arm=0.0):
+    """Predictions of two arms: difficulty of the patients, also for an arm; noise of each training and its level."""
     patient = np.repeat(np.arange(n_patients), 2)
     target = patient % 2
     shared = 1.2 * target + rng.normal(0, 0.7, n_patients)[patient] + rng.normal(0, 1, len(target))
 
-    def probabilities(extra):
-        score = shared + (extra + rng.normal(0, seed_spread)) * target + rng.normal(0, noise, len(target))
+    def probabilities(extra, of_arm):
+        score = of_arm + (extra + rng.normal(0, seed_spread)) * target + rng.normal(0, noise, len(target))
         p = 1 / (1 + np.exp(-score))
         return np.stack([1 - p, p], axis=1)
 
+    for_arm, for_base = (shared + rng.normal(0, of_arm, n_patients)[patient] for _ in range(2))
     pairs = []
     for seed in range(n_seeds):
         for fold in range(n_folds):
             inside = patient // 2 % n_folds == fold
-            arm, base = probabilities(gain), probabilities(0.0)
+            arm, base = probabilities(gain, for_arm), probabilities(0.0, for_base)
             pairs.append(Pair(seed, fold, patient.astype(str)[inside], target[inside], arm[inside], base[inside]))
     return pairs
 
@@ -77,6 +78,7 @@ def test_with_fewer_than_three_trainings_the_interval_is_over_patients_alone(n_s
         {"n_seeds": 3, "seed_spread": 0.4},
         {"n_seeds": 3, "noise": 0.2},
         {"n_seeds": 5, "seed_spread": 0.0},
+        {"n_seeds": 5, "of_arm": 0.7},
         {"n_seeds": 1, "n_folds": 3},
         {"n_seeds": 1, "n_folds": 5, "n_patients": 80},
     ],

@@ -87,7 +87,7 @@ def test_the_page_has_its_words_and_numbers(page):
         "−0.012<br>",
         "&lt; 0.001",
         "a power of 80 %",
-        "no worse where the loss stays within\n0.02",
+        "no worse where the loss stays within 0.02",
         "<td>device Meditron</td>",
         "<td>macro_f1</td>",
         '<td class="n">0.650</td>',

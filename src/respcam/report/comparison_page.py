@@ -211,7 +211,7 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
     forest = figures.forest(defined, metric, base, measure.margin)
     interval = f"{1 - measure.alpha:.0%} interval over {' or '.join(defined['interval_over'].unique())}"
     caption = (
-        f"{part.name}: {metric} of each arm minus {metric} of {base}, with its {interval}. Right of zero is better."
+        f"{part.name}: {metric} of each arm minus {metric} of {base}, with its {interval}. Right of zero: arm higher."
     )
     shown = [save_figure(forest, folder / f"forest_{stem}.png", caption)]
     cutoffs_hz = {arm: _cutoff_hz(selection) for arm, selection in tables.selections.items()}
