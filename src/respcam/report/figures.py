@@ -173,7 +173,7 @@ def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> 
             is_cut = np.isnan(heat).all(axis=1)
             for band in np.flatnonzero(is_cut):
                 axes.axhspan(border_hz[band], border_hz[band + 1], color="#dddddd", zorder=3)
-            axes.set_title(title + (" (grey: not fed to the model)" if is_cut.any() else ""), fontsize=9)
+            axes.set_title(title + (" (grey: not fed to the model)" if is_cut.any() else ""), fontsize=8)
         figure.colorbar(mesh, ax=panels[:, column], label="raw heat, one scale for all", shrink=0.6)
     return figure
 

@@ -190,7 +190,9 @@ class RunContent:
 
 def _method_words(summary: Mapping[str, Any]) -> str:
     score = {"log_odds": "log-odds", "class_score": "class score"}[summary["score"]]
-    return f"{METHODS[summary['method']].title} at {' + '.join(summary['layers'])}, {score}"
+    layers = summary["layers"]
+    place = f"{layers[0]} to {layers[-1]} fused" if len(layers) > 2 else " + ".join(layers)
+    return f"{METHODS[summary['method']].title} at {place}, {score}"
 
 
 def write_run_page(content: RunContent, folder: Path) -> None:
