@@ -18,7 +18,7 @@ EXPERIMENT = """# @package _global_
 defaults:
   - override /task: labels
 training: {epochs: 1}
-trust: {patches: 8}
+trust: {first: 8}
 explain: {layers: [blocks.3]}
 """
 

@@ -89,7 +89,10 @@ def test_an_unknown_stage_and_a_shard_of_what_is_not_divided_are_refused(tmp_pat
         {"model": ModelSettings("timm", "resnet10t")},
         {"explain": ExplainSettings(target="predicted")},
         {"explain": ExplainSettings(target="adventitious", parts=["validation", "test"])},
-        {"model": ModelSettings(width=4), "explain": ExplainSettings("grad_cam", ["blocks.1"], hop_frames=48)},
+        {
+            "model": ModelSettings(width=4),
+            "explain": ExplainSettings(level="patch", method="grad_cam", layers=["blocks.1"], hop_frames=48),
+        },
         {"bands": BandSelection("two", [[200, 400], [900, 1200]])},
         {"bands": BandSelection("one", [[820, 960]])},
     ],
