@@ -230,7 +230,7 @@ def _figure(
     profiles = profiles[profiles["class"] == name]
 
     def of(choice: Choice) -> pd.DataFrame:
-        return profiles[(profiles[["method", "layers", "score"]] == _key(choice)).all(axis=1)]
+        return profiles[(profiles[["method", "layers", "score"]] == list(_key(choice))).all(axis=1)]
 
     figure = figures.occlusion(
         profiles[profiles["method"] == OCCLUSION],
