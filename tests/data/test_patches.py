@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from respcam.data.patches import PatchSettings, cut, cut_patches, padded, patch_starts, patch_table, starts_in_unit
+from respcam.data.patches import PatchSettings, cut, cut_patches, padded, patch_starts, patch_table, patch_units
 from respcam.errors import Refused
 from respcam.sound.front_end import FrontEnd, LogMel
 
@@ -66,8 +66,11 @@ def test_the_patches_of_units_are_listed_in_their_order():
     assert table["patch"].tolist() == list(range(6))
     assert table["unit"].tolist() == [0, 0, 0, 0, 1, 2]
     assert table["start_frame"].tolist() == [0, 48, 96, 104, 300, 7]
-    assert starts_in_unit(table, units).tolist() == [0, 48, 96, 104, 0, 0]
-    assert starts_in_unit(table[table["unit"] > 0], units).tolist() == [0, 0]
+    single = patch_units(units, PatchSettings())
+    assert single["first_frame"].tolist() == table["start_frame"].tolist()
+    assert single["n_frames"].tolist() == [96, 96, 96, 96, 50, 96]
+    assert single["unit_id"].tolist() == table["unit_id"].tolist()
+    assert patch_table(single, PatchSettings())["start_frame"].tolist() == table["start_frame"].tolist()
     assert table["unit_id"].tolist() == ["a_1"] * 4 + ["a_2", "b"]
     assert len(patch_table(units, PatchSettings(pad="none"))) == 5
 

@@ -203,19 +203,6 @@ def patch_table(units: pd.DataFrame, settings: PatchSettings) -> pd.DataFrame:
     )
 
 
-def starts_in_unit(table: pd.DataFrame, units: pd.DataFrame) -> np.ndarray:
-    """First frame of each patch, counted from the first frame of its unit: int64 [shape=(patch,)].
-
-    Parameters
-    ----------
-    table : DataFrame
-        Some rows of `patch_table`.
-    units : DataFrame
-        What the table was made from.
-    """
-    return table["start_frame"].to_numpy() - units["first_frame"].to_numpy()[table["unit"].to_numpy()]
-
-
 def patch_units(units: pd.DataFrame, settings: PatchSettings) -> pd.DataFrame:
     """Make a unit of each patch of some units.
 

@@ -145,11 +145,12 @@ class Observer:
         ends = np.cumsum(counts)[:-1]
         question, model = self.question, self.model
         nothing = np.zeros(patches.shape[1], dtype=bool)
-        arrays = {INTACT: self._log_odds(patches, patches, counts, [nothing])[:, 0]}
+        arrays: dict[str, np.ndarray] = {}
         for fill, conditions in question.conditions.items():
             values = [fill_of(fill, unit, self.data, model.scaler.mean, self.seed) for unit in units]
-            removed = [condition.bands(self.bands) for condition in conditions]
-            arrays[f"fill_{fill}"] = self._log_odds(patches, np.concatenate(values), counts, removed)
+            removed = [nothing, *(condition.bands(self.bands) for condition in conditions)]
+            log_odds_of = self._log_odds(patches, np.concatenate(values), counts, removed)
+            arrays |= {INTACT: log_odds_of[:, 0], f"fill_{fill}": log_odds_of[:, 1:]}
         heat = model.heat(patches, counts, self.explained[units], question.choices, question.network)
         for number, choice in enumerate(question.choices):
             per_band = resize.margins(heat[choice], *patches.shape[1:])[0].double().numpy()

@@ -144,7 +144,7 @@ class _RowsAnew:
         removed = torch.from_numpy(is_removed).to(self.patches.device)[:, None]
         bands = np.flatnonzero(is_removed)
         if not len(bands):
-            return self.network(torch.where(removed, self.fill, self.patches))
+            return self.network.classify(*self.row_sums)
         first, end = int(bands[0]), int(bands[-1]) + 1
         stretch = slice(first, end)
         changed = self.levels[0][:, :, stretch].clone()

@@ -10,15 +10,13 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from tqdm import tqdm
 
 from respcam.data import run_folder
-from respcam.data.patches import PatchSettings, patch_starts
 from respcam.errors import Refused
 from respcam.heat import cam
 from respcam.heat.cam import Choice
 from respcam.heat.layers import checked_scores
-from respcam.network.inputs import Scaler, Units, patch_batches, pool, score_gradient
+from respcam.network.inputs import Scaler, Units, pool, score_gradient
 from respcam.network.model import ModelSettings, blocks_of, build
 from respcam.network.occluded import Occlusion
 from respcam.network.scoring import predict
@@ -65,7 +63,7 @@ class TrainedModel:
     scaler : Scaler
     class_names : list of str
     fabric : Fabric
-        Device and precision of `scores`, `log_odds` and `log_odds_without`.
+        Device, and precision of `scores_without`.
     normal : str, optional
         Name of the normal class.
     pooling : str
@@ -105,13 +103,22 @@ class TrainedModel:
             yield self.scaled(batch)
 
     @torch.inference_mode()
-    def scores(self, patches: np.ndarray) -> torch.Tensor:
-        """Score patches [shape=(patch, band, frame)]: float64 [shape=(patch, class)], before softmax."""
-        with self.fabric.autocast():
-            return torch.cat([self._scores(batch) for batch in self.batches(patches)]).double()
+    def scores(self, patches: np.ndarray, network: nn.Module | None = None) -> torch.Tensor:
+        """Score patches in single precision, before softmax.
 
-    def _scores(self, batch: torch.Tensor) -> torch.Tensor:
-        return checked_scores(self.network(batch), len(batch), self.network, len(self.class_names))
+        Parameters
+        ----------
+        patches : float32 [shape=(patch, band, frame)]
+        network : nn.Module, optional
+            Another network of the same shape, such as one with random weights.
+
+        Returns
+        -------
+        float64 [shape=(patch, class)]
+        """
+        network, n_classes = network or self.network, len(self.class_names)
+        batches = self.batches(patches)
+        return torch.cat([checked_scores(network(of), len(of), network, n_classes) for of in batches]).double()
 
     @torch.inference_mode()
     def scores_without(
@@ -142,18 +149,6 @@ class TrainedModel:
                 occlusion = Occlusion(network or self.network, batch, values)
                 parts.append(torch.stack([occlusion.scores(removed).double() for removed in conditions]))
         return torch.cat(parts, dim=1)
-
-    @torch.inference_mode()
-    def unit_scores(self, units: Units, patches: PatchSettings, progress: str) -> torch.Tensor:
-        """Score all patches of units in single precision, before softmax: float64 [shape=(patch, class)]."""
-        counts = [len(patch_starts(len(frames), patches)) for frames in units.frames]
-        bar = tqdm(total=sum(counts), desc=progress, unit="patch", leave=False)
-        scores = []
-        for batch in patch_batches(units, self.batch_patches, patches):
-            scores.append(self._scores(self.scaled(batch)).double())
-            bar.update(len(batch))
-        bar.close()
-        return torch.cat(scores)
 
     def pooled(self, scores: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
         """Pool the scores of the patches of each unit: float64 [shape=(..., patch, class)] to (..., unit, class)."""
@@ -237,8 +232,7 @@ class TrainedModel:
         dict of Choice to float32 [shape=(patch, row, column)]
             What each patch adds to the heat of its unit, on the CPU.
         """
-        with torch.inference_mode():
-            scores = torch.cat([(network or self.network)(batch) for batch in self.batches(patches)]).double()
+        scores = self.scores(patches, network)
         heat: dict[Choice, list[torch.Tensor]] = {choice: [] for choice in choices}
         for score in dict.fromkeys(choice.score for choice in choices):
             rule = self.chain_rule(scores, counts, target, score)

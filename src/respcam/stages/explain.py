@@ -18,6 +18,7 @@ from respcam.heat import cam
 from respcam.heat.cam import SCORES, Choice
 from respcam.network.inputs import Units, patch_batches
 from respcam.network.model import blocks_of
+from respcam.network.scoring import patch_scores
 from respcam.network.trained import TrainedModel
 from respcam.stages.train import Train, parts_named
 from respcam.store.artifact import incidental
@@ -155,8 +156,8 @@ class Explain(Stage):
         model = self.explain.prepared(self.train.model())
         units = self.units()
         data, table = self.train.data_of(units), patch_table(units, self.patches)
-        counts = table.groupby("unit").size().tolist()
-        scores = model.unit_scores(data, self.patches, "score patches")
+        scores, counts = patch_scores(model.network, data, model.scaler, model.fabric, "score patches", self.patches)
+        scores = scores.double()
         pooled = model.pooled(scores, counts).cpu().numpy()
         target = self._target(pooled, units["target"].to_numpy(), model.class_names)
         names = np.array(model.class_names)
