@@ -171,7 +171,7 @@ class TrainedModel:
         -------
         ChainRule
         """
-        unit_target = torch.from_numpy(target).to(scores.device)
+        unit_target = torch.tensor(target, device=scores.device)
         gradient = score_gradient(scores, counts, unit_target, self.pooling, score).float()
         weight = gradient.abs().amax(dim=1)
         direction = gradient / weight.clamp_min(torch.finfo(weight.dtype).tiny)[:, None]

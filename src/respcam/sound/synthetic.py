@@ -108,7 +108,7 @@ class Synthetic:
     plant_spread_hz: float = 60.0
     ratio_db: float = 12.0
     rhythm_hz: list[float] = field(default_factory=lambda: [5.0, 14.0])
-    snr_db: float = 0.0
+    snr_db: float = 3.0
     harmonics: int = 1
     crackle_decay_s: float = 0.006
     hum_hz: float = 300.0
