@@ -199,7 +199,7 @@ def summary(table: pd.DataFrame, is_null: bool = False) -> str:
         moment = f"{rows['pointing'].mean():.2f} ({rows['covered'].mean():.2f})"
         inside = f"{rows['inside'].mean():.0%} ({rows['uniform'].mean():.0%})"
         lines.append(f"| {name} | {' | '.join(cells)} | {inside} | {moment if rows['pointing'].any() else '-'} |")
-    missed = own[~own["is_occlusion_right"] | (own["is_hit"] != (own["outcome"] == "supported"))]
+    missed = own[~(own["is_occlusion_right"] & own["is_hit"] & (own["outcome"] == "supported"))]
     columns = [*case, "auroc", "class", "says_hz", "occlusion_hz", "agreement", "outcome"]
     return "\n".join([*lines, "", "Not right and supported:", "", missed[columns].to_string(index=False)])
 
