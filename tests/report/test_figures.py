@@ -28,6 +28,14 @@ def test_a_band_profile_has_a_panel_per_class():
     assert "1500 Hz" in texts_of(panels[0])
 
 
+def test_heat_that_is_not_supported_is_grey_and_says_so():
+    band_heat = made_up_page.heat(made_up_page.tables().bands).band_heat
+    outcomes = {"normal": "not supported", "wheeze": "supported"}
+    panels = figures.band_profile(band_heat, 1500, "test", outcomes).axes
+    assert [axes.get_title() for axes in panels] == [f"heat for class {name} ({outcomes[name]})" for name in outcomes]
+    assert [axes.lines[0].get_color() for axes in panels] == [figures.GREY, figures.BLUE]
+
+
 def test_bands_that_were_not_fed_are_grey():
     heat = np.ones((3, 4), dtype=np.float32)
     heat[2] = np.nan

@@ -73,8 +73,12 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> "Fi
     return figure
 
 
-def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> "Figure":
+def band_profile(
+    band_heat: pd.DataFrame, mark_hz: float, title: str, outcomes: Mapping[str, str] | None = None
+) -> "Figure":
     """Plot heat per band as a ratio to uniform heat, one panel per class, on a Hz axis.
+
+    Heat that is not supported is grey, so that nobody takes its peak for an answer.
 
     Parameters
     ----------
@@ -84,40 +88,46 @@ def band_profile(band_heat: pd.DataFrame, mark_hz: float, title: str) -> "Figure
     mark_hz : float
         Frequency of a vertical line.
     title : str
+    outcomes : mapping of str to str, optional
+        Verdict on the heat for each class.
     """
+    outcomes = outcomes or {}
     classes = list(dict.fromkeys(band_heat["target_class"]))
     figure = _figure(8, 0.7 + 2.3 * len(classes))
     panels = figure.subplots(len(classes), 1, sharex=True, squeeze=False)[:, 0]
     for axes, name in zip(panels, classes, strict=True):
         of_class = band_heat[band_heat["target_class"] == name]
-        _draw_profile(axes, of_class[of_class["scope"] == "band"], of_class[of_class["scope"] == "group"])
-        axes.axhline(1, color=GREY, linestyle="--", label="uniform heat")
+        outcome = outcomes.get(name)
+        colour = GREY if outcome == "not supported" else BLUE
+        words = f" ({outcome})" if outcome else ""
+        _draw_profile(axes, of_class[of_class["scope"] == "band"], of_class[of_class["scope"] == "group"], colour)
+        axes.axhline(1, color="black", linestyle="--", linewidth=1, label="uniform heat")
         axes.axvline(mark_hz, color=ORANGE, linestyle="-", label=f"{mark_hz:g} Hz")
-        axes.set(ylabel="heat / uniform", title=f"heat for class {name}", ylim=(0, None))
+        axes.set(ylabel="heat / uniform", title=f"heat for class {name}{words}", ylim=(0, None))
     panels[0].legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.35))
     panels[-1].set(xlabel="frequency (Hz)", xlim=(0, max(2000, band_heat["upper_hz"].max())))
     figure.suptitle(title, fontsize=11)
     return figure
 
 
-def _draw_profile(axes: "Axes", bands: pd.DataFrame, groups: pd.DataFrame) -> None:
+def _draw_profile(axes: "Axes", bands: pd.DataFrame, groups: pd.DataFrame, colour: str) -> None:
     """Draw groups of Hz as bars, and bands as a curve with its interval."""
     axes.bar(
         groups["lower_hz"],
         groups["ratio"],
         width=groups["upper_hz"] - groups["lower_hz"],
         align="edge",
-        color=BLUE,
+        color=colour,
         alpha=0.25,
         edgecolor="white",
         label="group of Hz",
     )
-    axes.plot(bands["centre_hz"], bands["ratio"], color=BLUE, marker=".", markersize=3, label="mel band")
+    axes.plot(bands["centre_hz"], bands["ratio"], color=colour, marker=".", markersize=3, label="mel band")
     axes.fill_between(
         bands["centre_hz"].astype(float),
         bands["ratio_low"].astype(float),
         bands["ratio_high"].astype(float),
-        color=BLUE,
+        color=colour,
         alpha=0.3,
         linewidth=0,
         label="95 % interval over patients",

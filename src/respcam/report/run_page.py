@@ -252,11 +252,16 @@ def _profile(content: RunContent, part: str, folder: Path, is_beside: bool = Fal
     heat, title = content.heat, content.tables.title_of(part)
     method = heat.title_beside if is_beside else f"{heat.title}, {heat.map_words}"
     table = heat.band_heat_beside if is_beside else heat.band_heat
-    mark_hz = content.settings.hz_groups.mark_hz
-    figure = figures.band_profile(table[table["part"] == part], mark_hz, f"{title}: heat per band\n{method}")
+    figure = figures.band_profile(
+        table[table["part"] == part],
+        content.settings.hz_groups.mark_hz,
+        f"{title}: heat per band\n{method}",
+        content.trust.outcomes(part, is_beside),
+    )
     caption = (
         f"{title}: heat per mel band and per group of Hz, divided by uniform heat (spread evenly over the bands), by "
-        f"{method}. Above 1 there is more heat than uniform. Each {content.settings.task.unit} counts once."
+        f"{method}. Above 1 there is more heat than uniform. Each {content.settings.task.unit} counts once. "
+        "In brackets: may this heat be believed (verdict of the tests below)? Heat that is not supported is grey."
     )
     return save_figure(figure, folder / f"bands_{part}{'_beside' if is_beside else ''}.png", caption)
 

@@ -49,6 +49,12 @@ class TrustTables:
         """Layers with a measured receptive field: the blocks of the network, lowest first."""
         return tuple(row["layer"] for row in self.summary["fields"])
 
+    def outcomes(self, part: str, is_beside: bool = False) -> dict[str, str]:
+        """Verdict on the heat for each class, in words; empty for a part that was not examined."""
+        verdict = self.summary["parts"].get(part, {"classes": [], "beside": {"classes": []}})
+        classes = verdict["beside"]["classes"] if is_beside else verdict["classes"]
+        return {row["class"]: OUTCOMES[row["outcome"]] for row in classes}
+
     def of_part(self, part: str) -> dict[str, pd.DataFrame]:
         """The rows of one part; blank cells of text are empty text."""
         return {name: _rows_of(self.tables[name], part) for name in TABLES}
