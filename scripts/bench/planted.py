@@ -27,12 +27,13 @@ from respcam.stages.run import Run, RunSettings
 
 LOW_HUM_HZ, HIGH_HUM_HZ = 300, 1200
 FAR_HZ = 700  # plants below it get the high hum, so that no plant is in the group of the hum
-PAIRS_HZ = {
-    "redundant": [(600, 1400), (900, 1240), (500, 1750), (712, 1585)],
-    "xor": [(1000, 1300), (1150, 1450), (1400, 1700), (1300, 1580)],
-    "ratio": [(600, 900), (900, 1240), (1240, 1600), (550, 1700)],
+#: numbers of the two groups of Hz; plants are spread by 60 Hz about the centre of a group and stay inside it
+PAIRS = {
+    "redundant": [(2, 7), (4, 6), (2, 9), (3, 8)],
+    "xor": [(5, 7), (4, 6), (6, 8), (7, 9)],
+    "ratio": [(3, 4), (4, 6), (6, 8), (2, 9)],
 }
-ABSENT_HZ = (500, 712, 890, 1062, 1200, 1412, 1585, 1750)
+ABSENT = range(2, 10)
 N_RHYTHMS = 2
 ORDER = ("supported", "undecided", "not_supported", "")  # from the best outcome on
 ORIGIN = ["method", "layers", "score"]
@@ -69,8 +70,8 @@ def cases_of(groups: HzGroups) -> list[Case]:
     """All cases."""
     centres = [(low + high) / 2 for low, high in zip(groups.edges_hz[:-1], groups.edges_hz[1:], strict=True)]
     present = [("presence", hz, 1240.0) for hz in sorted(centres + list(groups.edges_hz[1:-1]))]
-    absent = [("absence", float(hz), 1240.0) for hz in ABSENT_HZ]
-    pairs = [(evidence, float(a), float(b)) for evidence, both in PAIRS_HZ.items() for a, b in both]
+    absent = [("absence", centres[group], 1240.0) for group in ABSENT]
+    pairs = [(evidence, centres[a], centres[b]) for evidence, both in PAIRS.items() for a, b in both]
     rhythms = [("rhythm", 890.0, 1240.0)] * N_RHYTHMS
     return [Case(*case, number) for number, case in enumerate([*present, *absent, *pairs, *rhythms])]
 
@@ -116,7 +117,7 @@ def settings(arguments: argparse.Namespace, case: Case, overrides: list[str]) ->
         "evidence": case.evidence,
         "plant_hz": case.plant_hz,
         "second_hz": case.second_hz,
-        "hum_hz": LOW_HUM_HZ if is_far or case.evidence in PAIRS_HZ else HIGH_HUM_HZ,
+        "hum_hz": LOW_HUM_HZ if is_far or case.evidence in PAIRS else HIGH_HUM_HZ,
         "snr_db": 3 if arguments.plant == "wheeze" else 15,
         "n_patients": 64,
         "seed": 1000 * arguments.seed + case.number,

@@ -12,6 +12,7 @@ from small_runs import GROUPS, PLANT, settings_in
 from respcam.errors import Refused
 from respcam.evidence.examination import TrustSettings
 from respcam.heat.bands import HzGroups
+from respcam.sound.synthetic import Synthetic
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.run import Run
 
@@ -150,3 +151,8 @@ def test_the_planted_cases_have_their_truth():
     assert truths["rhythm"] == set(GROUPS.names)
     assert planted.Case("xor", 800.0, 1240.0, 0).truth(GROUPS) == {"625-800", "800-975", "1150-1325"}
     assert planted.Case("absence", 890.0, 1240.0, 0).truth(GROUPS) == {"800-975"}
+    for case in cases:  # the whole range of a plant lies in groups that count as right
+        both = [case.plant_hz] if case.evidence in {"presence", "absence"} else [case.plant_hz, case.second_hz]
+        for plant_hz in both:
+            for hz in (plant_hz - Synthetic.plant_spread_hz, plant_hz + Synthetic.plant_spread_hz):
+                assert planted.Case("presence", hz, 0.0, 0).truth(GROUPS) <= case.truth(GROUPS)
