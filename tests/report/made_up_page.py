@@ -1,5 +1,7 @@
 """Made-up tables of one run: two classes, a validation and a test part, ten bands, two groups of Hz."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 
@@ -8,8 +10,11 @@ from respcam.data.splits import SplitSettings
 from respcam.data.tasks import Task
 from respcam.heat.bands import BandSelection, HzGroups
 from respcam.metrics import METRICS
+from respcam.network.closeup import Closeup, HeardPart
 from respcam.network.model import ModelSettings
 from respcam.network.training import Training
+from respcam.report.player import PlayerAxes
+from respcam.report.recordings import ExampleCloseup, RecordingTables
 from respcam.report.run_page import PrintedSettings, RunContent, RunHeat, RunTables
 from respcam.report.trust_section import TrustTables
 from respcam.sound.audio import AudioSettings
@@ -99,18 +104,12 @@ def heat(bands, n_fed=10, target="true"):
     return RunHeat(
         band_heat=pd.DataFrame(rows),
         band_heat_beside=pd.DataFrame(rows),
-        maps_beside=np.random.default_rng(1).random((4, 3, 4), dtype=np.float32),
         summary={
             "level": "recording", "method": "hires_cam", "layers": STAGES, "score": "log_odds",
             "beside": {"method": "grad_cam", "layers": STAGES[-1:], "score": "class_score"}, "target": target, "n_bands": n_fed, "n_frames": 20,
             "map_rows": 5, "map_columns": 4, "hz_groups": {"edges_hz": [100, 1000, 2000], "mark_hz": 1500},
             "classes": [{"part": "test", "target_class": name, **counts} for name in CLASSES],
         },
-        maps=np.random.default_rng(0).random((4, 5, 4), dtype=np.float32),
-        index=pd.DataFrame(
-            {"patch": range(4), "part": "test", "unit_id": ["u6", "u7", "u8", "u9"], "start_frame": 0, "weight": 0.5,
-             "beside_weight": 0.5}
-        ),
     )  # fmt: skip
 
 
@@ -226,18 +225,72 @@ def trust(has_events=True):
     )  # fmt: skip
 
 
-class MadeUpFrames:
-    """Spectrograms of noise, ten bands."""
+EVIL = [
+    "<script>window.isAttacked = true</script>",
+    "<img src=x onerror='window.isAttacked = true'>",
+    "quotes \" and ' and `backticks`",
+    "commas, semicolons; $\\frac{1}{0}$ and $x",
+    "../../etc/passwd",
+    "\u202egnp.txt \u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627",
+    "\U0001fac1 \u00e9\u00df\u6f22\u5b57",
+    "a" * 200,
+]
 
-    def frames(self, recording_id, first, n_frames):
-        return np.random.default_rng(len(recording_id)).random((n_frames, 10), dtype=np.float32)
+
+def player_axes(n_bands=10, class_names=CLASSES):
+    edges_hz = np.linspace(100, 2000, n_bands + 2)
+    return PlayerAxes(
+        class_names=class_names,
+        methods=["HiResCAM", "Grad-CAM"],
+        bands=pd.DataFrame({"lower_hz": edges_hz[:-2], "centre_hz": edges_hz[1:-1], "upper_hz": edges_hz[2:]}),
+        frame_rate_hz=100.0,
+        sample_rate_hz=16_000.0,
+        window_s=0.025,
+        patch_s=0.96,
+    )
+
+
+def closeup(heat=1.0, n_bands=10, n_classes=2, n_frames=200):
+    """A close-up of noise."""
+    rng = np.random.default_rng(0)
+    waveform = 0.1 * rng.standard_normal(240 + 160 * n_frames).astype(np.float32)
+    probability = np.full(n_classes, 1 / n_classes, np.float32)
+    part = HeardPart(waveform, probability)
+    return Closeup(
+        waveform=waveform,
+        log_mel=rng.random((n_bands, n_frames), dtype=np.float32),
+        probability=probability,
+        start_frame=np.array([0, 48, 96, 104]),
+        log_odds=rng.standard_normal((4, n_classes)).astype(np.float32),
+        heat=heat * rng.random((2, n_classes, n_bands, n_frames), dtype=np.float32),
+        hot=part,
+        rest=part,
+    )
+
+
+def recordings(run_tables, n_fed=10, has_sound=True):
+    """Tested units of the tables, the first two of which can be opened."""
+    predictions = run_tables.predictions[run_tables.predictions["part"] == "test"]
+    return RecordingTables(
+        predictions=predictions,
+        unit_heat=predictions[["part", "unit_id"]].assign(hottest_hz=HZ[0], hottest_s=0.5),
+        units=run_tables.units,
+        events=None,
+        examples=[
+            ExampleCloseup(unit_id=unit_id, reason=reason, closeup=closeup(n_bands=n_fed))
+            for unit_id, reason in zip(predictions["unit_id"], ("surest hit of a", "surest miss of b"), strict=False)
+        ],
+        axes=player_axes(n_fed, run_tables.class_names),
+        unit="recording",
+        has_sound=has_sound,
+    )
 
 
 def content(note=None, auroc=0.812, n_bins=2, target="true", selection=None, has_events=True):
     run_tables = tables(note, auroc, n_bins)
     selection = selection or BandSelection()
     return RunContent(
-        description={"dataset": "sprsound", "fold": None, "seed": 7},
+        description={"dataset": "sprsound", "fold": None, "seed": 7, "licence": "made up"},
         settings=PrintedSettings(
             audio=AudioSettings(gain="rms"),
             front_end=FrontEnd(n_bands=10),
@@ -252,6 +305,50 @@ def content(note=None, auroc=0.812, n_bins=2, target="true", selection=None, has
         tables=run_tables,
         heat=heat(run_tables.bands, 10 if selection.keep_hz is None else 7, target),
         trust=trust(has_events),
-        frames=MadeUpFrames(),
+        recordings=recordings(run_tables, 10 if selection.keep_hz is None else 7),
         provenance={"run": "abc123", "train": "def456"},
+    )
+
+
+def content_of_evil():
+    """A page in which every name is an attack."""
+    base = content()
+    names = EVIL[:2]
+    renamed = dict(zip(CLASSES, names, strict=True))
+    predictions = base.tables.predictions.rename(columns={f"p_{old}": f"p_{new}" for old, new in renamed.items()})
+    predictions = predictions.assign(
+        true_class=predictions["true_class"].map(renamed),
+        predicted_class=predictions["predicted_class"].map(renamed),
+        device=[*EVIL[:8]],
+        patient_id=[*EVIL[:8]],
+    )
+    units = base.tables.units
+    ids = dict(zip(predictions["unit_id"], EVIL[:4] + EVIL[4:8], strict=True))
+    predictions, units = (
+        table.assign(unit_id=table["unit_id"].map(lambda name: ids.get(name, name))) for table in (predictions, units)
+    )
+    metrics = {
+        part: {**values, "confusion": {**values["confusion"], "classes": names}}
+        for part, values in base.tables.metrics.items()
+    }
+    tables = replace(
+        base.tables, predictions=predictions, units=units, class_names=names, metrics=metrics, remarks=EVIL,
+        rejected=pd.DataFrame([(name, "too_long", name) for name in EVIL], columns=["recording_id", "reason", "detail"]),
+    )  # fmt: skip
+    band_heat = base.heat.band_heat.assign(target_class=base.heat.band_heat["target_class"].map(renamed))
+    summary = {
+        **base.heat.summary,
+        "classes": [{**row, "target_class": renamed[row["target_class"]]} for row in base.heat.summary["classes"]],
+    }
+    listed = recordings(tables)
+    return replace(
+        base,
+        description={**base.description, "dataset": EVIL[0], "licence": EVIL[1]},
+        tables=tables,
+        heat=replace(base.heat, band_heat=band_heat, band_heat_beside=band_heat, summary=summary),
+        recordings=replace(
+            listed,
+            events=pd.DataFrame({"recording_id": "u6", "start_s": 0.1, "end_s": 0.9, "label": EVIL}),
+        ),
+        provenance=dict(zip(EVIL, EVIL, strict=True)),
     )

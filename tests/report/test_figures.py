@@ -37,15 +37,23 @@ def test_heat_that_is_not_supported_is_grey_and_says_so():
 
 
 def test_bands_that_were_not_fed_are_grey():
-    heat = np.ones((3, 4), dtype=np.float32)
-    heat[2] = np.nan
-    example = figures.Example("u1", np.zeros((3, 4), dtype=np.float32), {"own": heat, "published": 2 * heat}, 2.0)
+    heat = np.arange(12, dtype=np.float32).reshape(3, 4)
+    log_mel = np.zeros((3, 4), dtype=np.float32)
+    heat[2] = log_mel[2] = np.nan
+    example = figures.Example("u1", log_mel, {"own": heat, "published": 2 * heat})
     edges_hz = np.array([[100, 200, 300], [200, 300, 400], [300, 400, 500]], dtype=float)
-    plain, with_heat, published, *_ = figures.gallery([example], edges_hz, 0.01).axes
-    assert plain.get_xlim() == pytest.approx((2.0, 2.04))
-    assert with_heat.get_title() == "own (grey: not fed to the model)"
-    assert published.get_title() == "published (grey: not fed to the model)"
-    assert [axes.collections[1].get_clim()[1] for axes in (with_heat, published)] == [1, 2]  # each its own scale
+    plain, own, published = figures.gallery([example], edges_hz, 0.01).axes
+    assert plain.get_xlim() == pytest.approx((0, 0.04))
+    assert [len(axes.patches) for axes in (plain, own, published)] == [1, 1, 1]  # one grey band
+    tops = [axes.collections[1].get_clim()[1] for axes in (own, published)]
+    assert tops[1] == pytest.approx(2 * tops[0])  # a scale of its own
+
+
+def test_a_picture_without_heat_says_so():
+    example = figures.Example("u1", np.zeros((3, 4), dtype=np.float32), {"own": np.zeros((3, 4), dtype=np.float32)})
+    edges_hz = np.array([[100, 200, 300], [200, 300, 400], [300, 400, 500]], dtype=float)
+    _, own = figures.gallery([example], edges_hz, 0.01).axes
+    assert own.texts[0].get_text() == "no heat"
 
 
 def test_occlusion_has_every_fill_and_both_curves():

@@ -9,7 +9,7 @@ WHAT_A_RUN_WRITES = {
     "config.yaml", "metrics.json", "predictions.csv", "history.csv", "model.safetensors", "model.json", "scaler.csv", "classes.json",
     "units.csv", "remarks.json", "band_heat.csv", "band_heat_beside.csv", "heat_summary.json", "trust.json", "occlusion.csv", "methods.csv",
     "profiles.csv", "localisation.csv", "metadata.csv", "strata.csv", "blank.csv", "rejected.csv",
-    "report.html", "figures", "provenance.json",
+    "unit_heat.csv", "examples.csv", "trained_on.json", "report.html", "figures", "provenance.json",
 }  # fmt: skip
 
 
@@ -22,8 +22,16 @@ def test_the_page_stands_alone(finished):
     assert "://" not in page  # characters that no picture in base64 holds by chance
     for words in ("correlation with", "classified by", "on the log floor", "theoretical (bands"):
         assert words in page
-    assert page.count("data:image/png;base64,") == len(list((finished[1] / "figures").glob("*.png")))
-    for words in ("AUROC", "uniform share", "above 1500 Hz", "rows for 64 bands", "gain", "Can the heat be trusted?"):
+    assert page.count('src="data:image/png;base64,') == len(list((finished[1] / "figures").glob("*.png")))
+    for words in (
+        "AUROC",
+        "uniform share",
+        "above 1500 Hz",
+        "Content-Security-Policy",
+        "rows for 64 bands",
+        "gain",
+        "Can the heat be trusted?",
+    ):
         assert words in page
 
 

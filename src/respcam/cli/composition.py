@@ -25,6 +25,7 @@ from respcam.network.training import Training
 from respcam.sound.audio import AudioSettings
 from respcam.sound.front_end import FrontEnd
 from respcam.stages.dataset import DatasetSettings
+from respcam.stages.examples import ExampleSettings
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.run import RunSettings
 from respcam.stages.train import Recipe
@@ -49,6 +50,7 @@ NODES: Mapping[str, type] = {
     "trust": TrustSettings,
     "tracker": TrackerSettings,
     "hz_groups": HzGroups,
+    "examples": ExampleSettings,
     "bootstrap": BootstrapSettings,
     "shard": Shard,
 }

@@ -62,6 +62,13 @@ EVIDENCE = {
 #: fill of the rows of profiles.csv that hold the median of the fills
 MEDIAN = "median"
 
+#: range of the training recordings: `respcam.data.trained_on.TrainedOn`
+TRAINED_ON = Document("trained_on.json")
+#: a row per test unit: the hottest band and moment of the heat for its true and its predicted class
+UNIT_HEAT = Table("unit_heat.csv", {**IDS, **dict.fromkeys(("part", "target_class", "hottest_hz"), str)})
+#: units that the page opens in its player, and why they were chosen
+EXAMPLES = Table("examples.csv", dict.fromkeys(("part", "unit_id", "reason"), str), is_text=True)
+
 #: the composed settings
 CONFIGURATION = "config.yaml"
 PAGE = "report.html"
@@ -69,4 +76,4 @@ FIGURES = "figures"
 #: identity, versions, date: written last
 PROVENANCE = Document(PROVENANCE_NAME)
 #: raised when a run folder holds other files or columns
-SCHEMA = 5
+SCHEMA = 6

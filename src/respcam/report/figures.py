@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from respcam.data.run_folder import MEDIAN
+from respcam.network.closeup import hot_cells
 
 if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
     from matplotlib.axes import Axes
@@ -142,58 +143,68 @@ class Example:
     ----------
     title : str
     log_mel : float32 [shape=(all bands, frame)]
+        NaN in bands that the model is not fed.
     heat : mapping of title to float32 [shape=(all bands, frame)]
-        Raw heat by method; NaN in bands that the model is not fed.
-    start_s : float
-        Time of the first frame in the recording.
+        Raw heat; NaN in bands that the model is not fed.
     """
 
     title: str
     log_mel: np.ndarray
     heat: Mapping[str, np.ndarray]
-    start_s: float
 
 
 def gallery(examples: Sequence[Example], edges_hz: np.ndarray, hop_s: float) -> "Figure":
-    """Plot spectrograms, each beside itself with heat over it, by every method; a method has one scale for all.
+    """Plot spectrograms, each beside itself with heat over it; every picture has a scale of its own.
+
+    A line surrounds the cells that hold 90 % of the heat, so the hot region shows in grey print too.
 
     Parameters
     ----------
     examples : sequence of Example
+        With the same number of heat maps.
     edges_hz : float64 [shape=(band, 3)]
         Lower edge, centre, upper edge of each band.
     hop_s : float
     """
-    titles = list(examples[0].heat)
-    figure = _figure(5 + 4.5 * len(titles), 2.5 * len(examples))
-    panels = figure.subplots(len(examples), 1 + len(titles), squeeze=False)
+    n_heat = len(examples[0].heat)
+    figure = _figure(4.5 + 4.5 * n_heat, 2.6 * len(examples))
+    panels = figure.subplots(len(examples), 1 + n_heat, squeeze=False)
     border_hz = np.concatenate([[edges_hz[0, 0]], (edges_hz[:-1, 1] + edges_hz[1:, 1]) / 2, [edges_hz[-1, 2]]])
     for row, example in zip(panels, examples, strict=True):
-        time_s = example.start_s + hop_s * np.arange(example.log_mel.shape[1] + 1)
+        time_s = hop_s * np.arange(example.log_mel.shape[1] + 1)
         for axes in row:
             axes.pcolormesh(time_s, border_hz, example.log_mel, cmap="gray_r", rasterized=True)
             axes.set(xlabel="time (s)", ylabel="frequency (Hz)")
-        row[0].set_title(example.title, fontsize=9, loc="left")
-    for column, title in enumerate(titles, start=1):
-        top = max(float(np.nanmax(example.heat[title], initial=0)) for example in examples) or 1.0
-        for axes, example in zip(panels[:, column], examples, strict=True):
-            heat = example.heat[title]
-            time_s = example.start_s + hop_s * np.arange(heat.shape[1] + 1)
-            mesh = axes.pcolormesh(time_s, border_hz, heat, cmap=_heat_colours(), vmin=0, vmax=top, rasterized=True)
-            is_cut = np.isnan(heat).all(axis=1)
-            for band in np.flatnonzero(is_cut):
+            for band in np.flatnonzero(np.isnan(example.log_mel).all(axis=1)):
                 axes.axhspan(border_hz[band], border_hz[band + 1], color="#dddddd", zorder=3)
-            axes.set_title(title + (" (grey: not fed to the model)" if is_cut.any() else ""), fontsize=8)
-        figure.colorbar(mesh, ax=panels[:, column], label="raw heat, one scale for all", shrink=0.6)
+        row[0].set_title(example.title, fontsize=8, loc="left")
+        for axes, (title, heat) in zip(row[1:], example.heat.items(), strict=True):
+            _draw_heat(axes, heat, time_s, border_hz)
+            axes.set_title(title, fontsize=8)
     return figure
 
 
+def _draw_heat(axes: "Axes", heat: np.ndarray, time_s: np.ndarray, border_hz: np.ndarray) -> None:
+    is_fed = ~np.isnan(heat)
+    values = np.where(is_fed, heat, 0)
+    if not values.any():
+        axes.text(0.5, 0.5, "no heat", transform=axes.transAxes, ha="center")
+        return
+    top = float(np.quantile(values[values > 0], 0.995))
+    axes.pcolormesh(time_s, border_hz, heat, cmap=_heat_colours(), vmin=0, vmax=top, rasterized=True)
+    edge = values[hot_cells(values)].min()
+    centres = (time_s[:-1] + time_s[1:]) / 2, (border_hz[:-1] + border_hz[1:]) / 2
+    if values.min() < edge:
+        axes.contour(*centres, values, levels=[edge], colors="white", linewidths=2)
+        axes.contour(*centres, values, levels=[edge], colors="black", linewidths=0.8)
+
+
 def _heat_colours() -> "ListedColormap":
-    """Colour map from transparent (no heat) to dark red (most heat)."""
+    """Colour map from transparent (no heat) over orange to red (most heat)."""
     from matplotlib.colors import ListedColormap
 
     steps = np.linspace(0, 1, 256)
-    colours = np.stack([0.55 + 0.45 * (1 - steps), 0.75 * (1 - steps), 0 * steps, 0.85 * steps**0.7], axis=1)
+    colours = np.stack([0.91 + 0.09 * steps, 0.59 - 0.4 * steps, 0.08 + 0 * steps, 0.85 * steps**0.6], axis=1)
     return ListedColormap(colours)
 
 

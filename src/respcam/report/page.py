@@ -1,8 +1,11 @@
 """Self-contained HTML page: templates, inlined figures, number formats."""
 
 import base64
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,15 +92,62 @@ def with_interval(metric: Mapping[str, float | None]) -> Markup:
     return Markup('{}<br><span class="small">{} to {}</span>').format(value, low, high)
 
 
-def render(template: str, **content: Any) -> str:
-    """Fill a template of this package (``report.html`` or ``comparison.html``); text is escaped.
+@cache
+def asset(name: str) -> Markup:
+    """Text of a style sheet or script of this package, as it stands in a page."""
+    return Markup(files("respcam.report").joinpath("assets", name).read_text(encoding="utf-8"))
+
+
+def policy(style: str, scripts: Sequence[str], connects: bool = False) -> str:
+    """Write the content security policy of a page: its own style, scripts, pictures and sounds, nothing else.
+
+    Parameters
+    ----------
+    style : str
+        Text of the style element.
+    scripts : sequence of str
+        Texts of the script elements.
+    connects : bool
+        Whether the page may ask the server that it comes from.
+    """
+
+    def sources(texts: Sequence[str]) -> str:
+        hashes = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii") for text in texts)
+        return " ".join(f"'sha256-{value}'" for value in hashes) or "'none'"
+
+    rules = [
+        "default-src 'none'",
+        f"style-src {sources([style])}",
+        f"script-src {sources(scripts)}{' blob:' if connects else ''}",
+        "img-src data:",
+        "media-src data: blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        *(["connect-src 'self'"] if connects else []),
+    ]
+    return "; ".join(rules)
+
+
+def render(template: str, scripts: Sequence[str] = (), connects: bool = False, **content: Any) -> str:
+    """Fill a template of this package (``report.html``, ``comparison.html``, ...); text is escaped.
+
+    Parameters
+    ----------
+    template : str
+    scripts : sequence of str
+        Names of the scripts of the page, such as ``player.js``.
+    connects : bool
+        Whether the page may ask the server that it comes from.
 
     Raises
     ------
     jinja2.UndefinedError
         If the content lacks a name that the template uses.
     """
-    return ENVIRONMENT.get_template(template).render(**content)
+    style, texts = asset("page.css"), [asset(name) for name in scripts]
+    return ENVIRONMENT.get_template(template).render(
+        style=style, scripts=texts, policy=policy(style, texts, connects), **content
+    )
 
 
 ENVIRONMENT.filters["with_interval"] = with_interval

@@ -3,38 +3,30 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from respcam.data import run_folder
 from respcam.data.patches import PatchSettings
 from respcam.data.splits import TRAIN, UNUSED, VALIDATION, SplitSettings
 from respcam.data.tasks import Task
 from respcam.heat.bands import BandSelection, HzGroups, fed_bands
-from respcam.heat.cam import METHODS, joined, to_input
+from respcam.heat.cam import METHODS
 from respcam.metrics import METRICS
 from respcam.network.model import ModelSettings
 from respcam.network.training import Training
 from respcam.report import figures
 from respcam.report.page import DASH, InlineFigure, render, save_figure
+from respcam.report.recordings import RecordingTables
 from respcam.report.trust_section import TrustTables, section
 from respcam.sound.audio import AudioSettings
 from respcam.sound.front_end import FrontEnd
 from respcam.store.artifact import write_atomically
 
-GALLERY_SECONDS = 10
 SCORES = {"icbhi": "(SE + SP) / 2", "sprsound": "mean of (SE + SP) / 2 and 2 SE SP / (SE + SP)"}
 NO_HEAT = "no heat"
-
-
-class Frames(Protocol):
-    """Source of the frames of recordings, such as the store of the features stage."""
-
-    def frames(self, recording_id: str, first: int, n_frames: int) -> np.ndarray:
-        """Read frames of a recording: float32 [shape=(frame, band)]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,20 +88,13 @@ class RunHeat:
         ratio_low, ratio_high``.
     summary : mapping
         ``method, layers, target, n_bands, n_frames, map_rows, map_columns, classes, hz_groups``.
-    maps : float32 [shape=(patch, row, column)]
-        Raw heat; may be a memory map.
-    index : DataFrame
-        A row per explained patch: ``patch, part, unit_id, start_frame, weight, beside_weight``.
-    band_heat_beside, maps_beside
+    band_heat_beside : DataFrame
         The same of the method that stands beside.
     """
 
     band_heat: pd.DataFrame
     summary: Mapping[str, Any]
-    maps: np.ndarray
-    index: pd.DataFrame
     band_heat_beside: pd.DataFrame
-    maps_beside: np.ndarray
 
     @property
     def parts(self) -> list[str]:
@@ -119,12 +104,12 @@ class RunHeat:
     @property
     def title(self) -> str:
         """Method of the heat."""
-        return _method_words(self.summary)
+        return method_words(self.summary)
 
     @property
     def title_beside(self) -> str:
         """Method that stands beside it."""
-        return _method_words(self.summary["beside"])
+        return method_words(self.summary["beside"])
 
     @property
     def map_words(self) -> str:
@@ -168,13 +153,13 @@ class RunContent:
     Attributes
     ----------
     description : mapping
-        ``dataset, fold, seed`` (``fold`` is None without cross-validation).
+        ``dataset, fold, seed, licence`` (``fold`` is None without cross-validation).
     settings : PrintedSettings
     tables : RunTables
     heat : RunHeat
     trust : TrustTables
-    frames : Frames
-        Spectrograms of the examples.
+    recordings : RecordingTables
+        Tested units, and close-ups of some.
     provenance : mapping of str to str
         Digest of the run and of each of its stages.
     """
@@ -184,11 +169,12 @@ class RunContent:
     tables: RunTables
     heat: RunHeat
     trust: TrustTables
-    frames: Frames
+    recordings: RecordingTables
     provenance: Mapping[str, str]
 
 
-def _method_words(summary: Mapping[str, Any]) -> str:
+def method_words(summary: Mapping[str, Any]) -> str:
+    """Name of a method of heat: method, layers and score."""
     score = {"log_odds": "log-odds", "class_score": "class score"}[summary["score"]]
     layers = summary["layers"]
     place = f"{layers[0]} to {layers[-1]} fused" if len(layers) > 2 else " + ".join(layers)
@@ -206,37 +192,99 @@ def write_run_page(content: RunContent, folder: Path) -> None:
     """
     settings, tables = content.settings, content.tables
     fed = tables.bands[fed_bands(tables.edges_hz, settings.bands)]
+    trust = section(content.trust, fed, tables.metrics, folder / run_folder.FIGURES)
     page = render(
         "report.html",
+        scripts=["player.js"],
         title=f"respcam: {content.description['dataset']}, {settings.task.name}, bands {settings.bands.name}",
-        summary=_summary(tables, settings.task.unit),
+        first=_first_screen(content),
         warnings=_warnings(tables),
         what=_what(content),
-        trust=section(content.trust, fed, tables.metrics, folder / run_folder.FIGURES),
-        figures=_figures(content, folder / run_folder.FIGURES),
+        trust=trust,
+        figures=_figures(content, trust, folder / run_folder.FIGURES),
+        player_data=content.recordings.player().embedded,
         provenance=content.provenance,
+        folder_name=folder.name,
+        licence=content.description["licence"],
         **_data(tables, settings.task),
         **_heat(content),
     )
     write_atomically(folder / run_folder.PAGE, page)
 
 
-def _figures(content: RunContent, folder: Path) -> dict[str, list[InlineFigure]]:
+def _first_screen(content: RunContent) -> dict[str, Any]:
+    """What a reader asks first, in plain words."""
+    tables, task, settings = content.tables, content.settings.task, content.settings
+    classes = " or ".join(tables.class_names) if len(tables.class_names) < 4 else f"{len(tables.class_names)} classes"
+    hz = f"{settings.front_end.f_min_hz:g} to {settings.front_end.f_max_hz:g} Hz"
+    bands = "" if settings.bands.name == "all" else f" It is fed some of these bands only: {settings.bands.words}."
+    lines = []
+    for part, values in tables.tested.items():
+        auroc = values["auroc"]
+        if auroc["value"] is not None:
+            lines.append(
+                {
+                    "value": f"AUROC {auroc['value']:.2f}",
+                    "words": f"({auroc['low']:.2f} to {auroc['high']:.2f}) on {tables.title_of(part)}: "
+                    f"{values['n_units']} {task.unit}s of {values['n_patients']} patients",
+                }
+            )
+    return {
+        "asked": f"Is this {task.unit} {classes}? A neural network was trained to answer for "
+        f"{content.description['dataset']}; it sees the sound from {hz}.{bands} "
+        "Which of these frequencies does it listen to?",
+        "how_well": lines,
+        "auroc_words": _auroc_words(tables, task.unit),
+        "where": _where(content),
+    }
+
+
+def _auroc_words(tables: RunTables, unit: str) -> str:
+    meaning = "0.5 is guessing, 1 is perfect."
+    if len(tables.class_names) == 2:
+        first, second = tables.class_names
+        pair = f"of two {unit}s, one {first} and one {second}"
+        meaning = f"AUROC: {pair}, the chance that the model tells which is which. {meaning}"
+    else:
+        meaning = f"AUROC: the chance to tell two {unit}s of different classes apart. {meaning}"
+    return f"{meaning} In brackets: its 95 % interval, for other patients like these."
+
+
+def _where(content: RunContent) -> str:
+    """Where the heat lies, and what occlusion says, in a sentence per part."""
+    sentences = []
+    for part, verdict in content.trust.summary["parts"].items():
+        top, name = verdict["top"], verdict["classes"][0]["class"]
+        if top["heat"] == top["occlusion"]:
+            sentences.append(
+                f"On {part}, for class {name}: {top['heat']} Hz. There the heat is densest, and there the score "
+                "falls most when the sound is replaced."
+            )
+        else:
+            sentences.append(
+                f"On {part}, for class {name}: the heat is densest at {top['heat']} Hz, but the score falls most "
+                f"when {top['occlusion']} Hz is replaced."
+            )
+    return " ".join(sentences)
+
+
+def _figures(content: RunContent, trust: dict[str, Any], folder: Path) -> dict[str, Any]:
     tables = content.tables
     curves = figures.training_curves(tables.history)
     caption = "Loss and AUROC per epoch. Dotted: the chosen epoch."
     confusion = [_confusion(content, part, folder) for part in tables.metrics]
-    profiles, gallery = [], []
+    profiles = []
     for part in content.heat.parts:
         profiles += [_profile(content, part, folder), _profile(content, part, folder, is_beside=True)]
-        examples = _examples(content, part)
-        if examples:
-            gallery.append(_gallery(content, part, examples, folder))
+    is_fed = fed_bands(tables.edges_hz, content.settings.bands)
+    pictures = content.recordings.pictures(is_fed)
+    first = trust["parts"][0]["figures"].pop() if trust["parts"] else None
     return {
+        "first": first,
         "training": [save_figure(curves, folder / "training.png", caption)],
         "confusion": confusion,
         "profiles": profiles,
-        "gallery": gallery,
+        "gallery": [_gallery(content, part, examples, folder) for part, examples in pictures.items()],
     }
 
 
@@ -267,58 +315,15 @@ def _profile(content: RunContent, part: str, folder: Path, is_beside: bool = Fal
 
 
 def _gallery(content: RunContent, part: str, examples: list[figures.Example], folder: Path) -> InlineFigure:
-    target, unit = content.heat.summary["target"], content.settings.task.unit
-    heat_of = "its true class" if target == "true" else f"target {target}"
+    unit = content.settings.task.unit
     figure = figures.gallery(examples, content.tables.edges_hz, 1 / content.settings.front_end.frame_rate_hz)
     caption = (
-        f"{content.tables.title_of(part)}: for each class, the most certain recognised and the most certain missed "
-        f"{unit}. Left: log-mel spectrogram (dark is loud). Beside it: the same spectrogram with heat for {heat_of}, "
-        f"by two methods. A patch counts as much as it adds to the score of the {unit}. The frequency axis is in Hz; "
-        f"{content.heat.map_words}."
+        f"{content.tables.title_of(part)}: for each class, the surest recognised and the surest missed {unit}. Left: "
+        "input of the model (dark is loud). Beside it: the same with heat. The line surrounds the cells that hold "
+        "90 % of the heat. Every picture has a scale of its own: it shows where, not how much. For a mistake: the "
+        f"heat for its true and for the predicted class. The frequency axis is in Hz; {content.heat.map_words}."
     )
     return save_figure(figure, folder / f"gallery_{part}.png", caption)
-
-
-def _examples(content: RunContent, part: str) -> list[figures.Example]:
-    """Most certain hit and most certain miss of each class of a part, with their heat."""
-    predictions = content.tables.predictions
-    predictions = predictions[predictions["part"] == part]
-    examples = []
-    for name in content.tables.class_names:
-        of_class = predictions[predictions["true_class"] == name]
-        is_hit = of_class["predicted_class"] == name
-        for word, rows, sign in (("recognised", of_class[is_hit], 1), ("missed", of_class[~is_hit], -1)):
-            if len(rows):
-                row = rows.loc[(sign * rows[f"p_{name}"]).idxmax()]
-                title = (
-                    f"{name}, {word}: {row['unit_id']}\n"
-                    f"predicted {row['predicted_class']}, P({name}) = {row[f'p_{name}']:.2f}"
-                )
-                examples.append(_example(content, row, title))
-    return examples
-
-
-def _example(content: RunContent, row: pd.Series, title: str) -> figures.Example:
-    """Spectrogram and heat of one unit of the predictions."""
-    heat, rate_hz = content.heat, content.settings.front_end.frame_rate_hz
-    is_fed = fed_bands(content.tables.edges_hz, content.settings.bands)
-    spans = content.tables.units.set_index("unit_id")[["first_frame", "n_frames"]].astype(int)
-    first, n_frames = spans.loc[row["unit_id"]]
-    n_shown = min(n_frames, int(GALLERY_SECONDS * rate_hz))
-    patches = heat.index[(heat.index["part"] == row["part"]) & (heat.index["unit_id"] == row["unit_id"])]
-    shown = {}
-    for words, raw, column in (
-        (heat.title, heat.maps, "weight"),
-        (heat.title_beside, heat.maps_beside, "beside_weight"),
-    ):
-        maps = to_input(torch.tensor(raw[patches["patch"]]), heat.summary["n_bands"], heat.summary["n_frames"])
-        weighted = maps.numpy() * patches[column].to_numpy(np.float32)[:, None, None]
-        starts = patches["start_frame"].to_numpy() - first
-        is_mean = heat.summary["level"] == "patch"
-        shown[words] = np.full((len(is_fed), n_shown), np.nan, dtype=np.float32)
-        shown[words][is_fed] = joined(weighted, starts, n_shown, is_mean)
-    log_mel = np.asarray(content.frames.frames(row["recording_id"], first, n_shown)).T
-    return figures.Example(title, log_mel, shown, first / rate_hz)
 
 
 def _what(content: RunContent) -> dict[str, str]:
@@ -360,16 +365,6 @@ def _data(tables: RunTables, task: Task) -> dict[str, Any]:
         "normal": task.normal,
         "score": SCORES[task.score],
     }
-
-
-def _summary(tables: RunTables, unit: str) -> str:
-    return " ".join(
-        f"On {tables.title_of(part)}, {values['n_units']} {unit}s of {values['n_patients']} patients: AUROC "
-        f"{values['auroc']['value']:.3f}, 95 % interval over patients {values['auroc']['low']:.3f} to "
-        f"{values['auroc']['high']:.3f}."
-        for part, values in tables.tested.items()
-        if values["auroc"]["value"] is not None
-    )
 
 
 def _warnings(tables: RunTables) -> list[str]:

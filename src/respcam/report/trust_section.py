@@ -15,6 +15,7 @@ TABLES = ("occlusion", "methods", "profiles", "localisation", "metadata", "strat
 TEXT_COLUMNS = ("layers", "score", "fill", "objections", "outcome", "densest_hz", "costliest_hz")  # may be blank
 BASELINES = {"loudest_band": "loudest band", "loudest_moment": "loudest moment"}
 OCCLUSION = "occlusion"  # rows of profiles.csv that no method made
+ANSWERS = {"supported": "Yes", "undecided": "Not decided", "not_supported": "No"}
 OUTCOMES = {"supported": "supported", "undecided": "undecided", "not_supported": "not supported"}
 
 
@@ -100,6 +101,7 @@ def _part(trust: TrustTables, name: str, metrics: Mapping[str, Any], folder: Pat
     return {
         **verdict,
         "name": name,
+        "answer": ANSWERS[verdict["outcome"]],
         "note": metrics["note"],
         "model": metrics["auroc"],
         "figures": [_figure(trust, tables, verdict, title, folder / f"occlusion_{name}.png")],

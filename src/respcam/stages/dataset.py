@@ -58,6 +58,8 @@ class DatasetSettings:
         Patients that the published split has in two parts.
     patient_pattern, device_pattern : str
         For a folder: regular expressions whose group finds the patient, and the device or filter, in a file name.
+    licence : str
+        Licence and source, for the foot of reports.
     synthetic : Synthetic
     """
 
@@ -73,6 +75,7 @@ class DatasetSettings:
     known_shared_patients: list[str] = field(default_factory=list)
     patient_pattern: str = PATIENT_PATTERN
     device_pattern: str | None = None
+    licence: str = ""
     synthetic: sounds.Synthetic = field(default_factory=sounds.Synthetic)
 
     def __post_init__(self) -> None:

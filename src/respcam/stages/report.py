@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 
 from respcam.data import run_folder
 from respcam.data.manifest import safe_id
-from respcam.report.run_page import PrintedSettings, RunContent, RunHeat, RunTables, write_run_page
+from respcam.report.player import PlayerAxes
+from respcam.report.recordings import ExampleCloseup, RecordingTables
+from respcam.report.run_page import PrintedSettings, RunContent, RunHeat, RunTables, method_words, write_run_page
 from respcam.report.trust_section import TrustTables
-from respcam.stages.explain import BESIDE
+from respcam.stages.examples import Examples
 from respcam.stages.profile import Profile
 from respcam.stages.train import Train
 from respcam.stages.trust import Trust
@@ -27,6 +29,7 @@ TRAIN_FILES: tuple[Table | Document, ...] = (
     run_folder.CLASSES,
     run_folder.MODEL,
 )
+EXAMPLE_FILES: tuple[Table | Document, ...] = (run_folder.UNIT_HEAT, run_folder.EXAMPLES, run_folder.TRAINED_ON)
 
 
 @dataclass(frozen=True)
@@ -42,13 +45,15 @@ class RunDescription:
     seed : int
         Seed of the run; that of its training also depends on the fold.
     task_settings : dict
-        unit, normal, score.
+        unit, normal, score, column, classes, drop.
     band_selection : dict
         As it was requested.
     apart_from_bands : str
         Digest that runs share which differ in their bands alone.
     experiment : str
         Digest that runs share which differ in bands, seed and fold alone.
+    licence : str
+        Licence and source of the recordings; blank if not known.
     """
 
     dataset: str
@@ -62,9 +67,10 @@ class RunDescription:
     band_selection: dict[str, Any]
     apart_from_bands: str
     experiment: str
+    licence: str = ""
 
     @staticmethod
-    def of(dataset: str, seed: int, train: Train, base: Train) -> "RunDescription":
+    def of(dataset: str, seed: int, train: Train, base: Train, licence: str = "") -> "RunDescription":
         """Describe the run of a training; ``base`` is the same training on all bands."""
         recipe = train.recipe
         task, split = recipe.task, recipe.split
@@ -76,10 +82,13 @@ class RunDescription:
             bands=recipe.bands.name,
             model=recipe.model.name,
             seed=seed,
-            task_settings={name: getattr(task, name) for name in ("unit", "normal", "score")},
+            task_settings={
+                name: getattr(task, name) for name in ("unit", "normal", "score", "column", "classes", "drop")
+            },
             band_selection=asdict(recipe.bands),
             apart_from_bands=base.digest,
             experiment=base.experiment,
+            licence=licence,
         )
 
     @property
@@ -98,6 +107,7 @@ class Report(Stage):
     ----------
     profile : Profile
     trust : Trust
+    examples : Examples
     run : RunDescription
     config : str
         The composed configuration, as YAML.
@@ -108,6 +118,7 @@ class Report(Stage):
 
     profile: Profile
     trust: Trust
+    examples: Examples
     run: RunDescription
     config: str = incidental("")
 
@@ -126,14 +137,16 @@ class Report(Stage):
 
         These are ``metrics.json, predictions.csv, history.csv, units.csv, remarks.json, model.safetensors,
         model.json, classes.json, scaler.csv`` of train, ``band_heat.csv, band_heat_beside.csv, heat_summary.json`` of
-        profile, ``trust.json`` and the tables of trust, and ``rejected.csv`` of resample.
+        profile, ``trust.json`` and the tables of trust, ``unit_heat.csv, examples.csv, trained_on.json`` of
+        examples, and ``rejected.csv`` of resample.
         """
-        train, explain = self.trust.explain.train, self.trust.explain
+        train = self.trust.explain.train
         resample = train.features.resample
         names: dict[Stage, list[str]] = {
             train: [run_folder.WEIGHTS, *(file.name for file in TRAIN_FILES)],
             self.profile: [run_folder.BAND_HEAT.name, run_folder.BAND_HEAT_BESIDE.name, run_folder.HEAT.name],
             self.trust: [run_folder.TRUST.name, *(table.name for table in run_folder.EVIDENCE.values())],
+            self.examples: [file.name for file in EXAMPLE_FILES],
             resample: [run_folder.REJECTED.name],
         }
         for stage, files in names.items():
@@ -156,16 +169,39 @@ class Report(Stage):
             heat=RunHeat(
                 band_heat=self.profile.band_heat(),
                 summary=self.profile.summary(),
-                maps=explain.maps(),
-                index=explain.index(),
                 band_heat_beside=self.profile.band_heat_beside(),
-                maps_beside=explain.maps(BESIDE),
             ),
             trust=TrustTables(summary=self.trust.summary(), tables=self.trust.tables()),
-            frames=train.features.frames(),
+            recordings=self._recordings(),
             provenance={"run": self.digest, **{name: stage.digest for name, stage in self._stages().items()}},
         )
         write_run_page(content, folder)
+
+    def _recordings(self) -> RecordingTables:
+        """Tested units, with the close-ups of the examples."""
+        explain, examples = self.trust.explain, self.examples
+        train, front_end = explain.train, explain.train.features.front_end
+        predictions, summary = train.predictions(), self.profile.summary()
+        chosen = examples.chosen()
+        closeups = zip(chosen["unit_id"], chosen["reason"], examples.closeups(), strict=True)
+        return RecordingTables(
+            predictions=predictions[predictions["part"].isin(set(examples.unit_heat()["part"]))],
+            unit_heat=examples.unit_heat(),
+            units=train.units(),
+            events=train.labels.events,
+            examples=[ExampleCloseup(unit_id=name, reason=why, closeup=closeup) for name, why, closeup in closeups],
+            axes=PlayerAxes(
+                class_names=train.class_names(),
+                methods=[method_words(summary), method_words(summary["beside"])],
+                bands=train.bands(),
+                frame_rate_hz=front_end.frame_rate_hz,
+                sample_rate_hz=front_end.sample_rate_hz,
+                window_s=front_end.window_samples / front_end.sample_rate_hz,
+                patch_s=train.recipe.patches.length_frames / front_end.frame_rate_hz,
+            ),
+            unit=train.recipe.task.unit,
+            has_sound=examples.examples.audio != "none",
+        )
 
     def _settings(self, train: Train) -> PrintedSettings:
         recipe = train.recipe
@@ -184,5 +220,13 @@ class Report(Stage):
     def _stages(self) -> dict[str, Stage]:
         """The stages of the run, in their order."""
         train = self.trust.explain.train
-        stages = (train.features.resample, train.features, train, self.trust.explain, self.profile, self.trust)
+        stages = (
+            train.features.resample,
+            train.features,
+            train,
+            self.trust.explain,
+            self.profile,
+            self.trust,
+            self.examples,
+        )
         return {stage.name: stage for stage in stages}

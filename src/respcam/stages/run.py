@@ -14,6 +14,7 @@ from respcam.sound.audio import AudioSettings
 from respcam.sound.front_end import FrontEnd
 from respcam.stages.choose import Choose
 from respcam.stages.dataset import CheckedTables, Dataset, DatasetSettings, open_dataset, read_tables
+from respcam.stages.examples import Examples, ExampleSettings
 from respcam.stages.explain import Explain, ExplainSettings
 from respcam.stages.features import Features
 from respcam.stages.profile import Profile
@@ -27,7 +28,7 @@ from respcam.store.stage import Stage
 
 log = logging.getLogger(__name__)
 
-STAGES = ("resample", "features", "train", "explain", "profile", "trust", "report")
+STAGES = ("resample", "features", "train", "explain", "profile", "trust", "examples", "report")
 DIVIDED = ("resample", "features")
 
 
@@ -37,7 +38,7 @@ class RunSettings:
 
     Parameters
     ----------
-    dataset, audio, front_end, recipe, explain, trust, hz_groups
+    dataset, audio, front_end, recipe, explain, trust, hz_groups, examples
         Settings of the stages; ``recipe`` holds task, split, patches, bands, model, training and bootstrap.
     seed : int
         Of weights and training order.
@@ -64,6 +65,7 @@ class RunSettings:
     explain: ExplainSettings
     trust: TrustSettings
     hz_groups: HzGroups
+    examples: ExampleSettings = ExampleSettings()
     seed: int = 0
     device: str = "auto"
     workers: int = 1
@@ -119,14 +121,18 @@ class Run:
         explain = Explain(store=settings.store, train=train, explain=settings.explain)
         profile = _profile(settings, explain)
         trust = _trust(settings, dataset, explain)
+        examples = Examples(
+            store=settings.store, explain=explain, hz_groups=settings.hz_groups, examples=settings.examples
+        )
         report = Report(
             store=settings.runs,
             profile=profile,
             trust=trust,
-            run=RunDescription.of(dataset.name, settings.seed, train, base),
+            examples=examples,
+            run=RunDescription.of(dataset.name, settings.seed, train, base, settings.dataset.licence),
             config=settings.config,
         )
-        stages = (train.features.resample, train.features, train, explain, profile, trust, report)
+        stages = (train.features.resample, train.features, train, explain, profile, trust, examples, report)
         return cls(dict(zip(STAGES, stages, strict=True)), settings.until)
 
     def make(self, until: str | None = None) -> Path:

@@ -205,7 +205,7 @@ class Train(Stage):
         predictions, evaluation = self._evaluate(model, prepared)
         frames = self.features.frames()
         model.save(folder, frames.bands[fed_bands(frames.edges_hz, self.selection())])
-        self._pipeline(prepared.class_names).write(folder)
+        self.pipeline(prepared.class_names).write(folder)
         run_folder.HISTORY.write(history, folder)
         run_folder.PREDICTIONS.write(predictions, folder)
         run_folder.METRICS.write(evaluation, folder)
@@ -244,8 +244,8 @@ class Train(Stage):
             evaluation[part] = _metrics(units, probability, prepared, part, self.recipe)
         return pd.concat(predictions), evaluation
 
-    def _pipeline(self, class_names: list[str]) -> Pipeline:
-        """What turns a new recording into a score of this model."""
+    def pipeline(self, class_names: list[str] | None = None) -> Pipeline:
+        """Settings that turn a new recording into a score of this model; class names are known after training."""
         recipe, features, selection = self.recipe, self.features, self.selection()
         edges_hz = features.frames().edges_hz
         return Pipeline(
@@ -257,7 +257,7 @@ class Train(Stage):
             kept_bands=np.flatnonzero(kept_bands(edges_hz, selection)).tolist(),
             model=recipe.model,
             pooling=recipe.training.pooling,
-            class_names=class_names,
+            class_names=class_names or self.class_names(),
             normal=recipe.task.normal,
             unit=recipe.task.unit,
             network_source=self.network_source,
