@@ -11,6 +11,7 @@ COMMANDS = {
     "compare": "compare the arms of an experiment",
     "runs": "list every requested run with its state and metrics",
     "rerun": "make a run again and say what is identical",
+    "predict": "score recordings with the model of a finished run",
     "manifest": "make a manifest, or check a folder against one",
 }
 

@@ -113,6 +113,10 @@ class FinishedRun:
         """Training history, a row per epoch."""
         return self._read(run_folder.HISTORY)
 
+    def class_names(self) -> list[str]:
+        """Names of the classes, in the order of their numbers."""
+        return self._read(run_folder.CLASSES)
+
     def heat(self) -> dict[str, Any]:
         """Settings of heat: ``method, layers, target, n_bands, hop_frames, hz_groups, ...``."""
         return self._read(run_folder.HEAT)

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,18 @@ import torch
 
 from respcam.data import run_folder
 from respcam.data.patches import PatchSettings, patch_starts
+from respcam.data.trained_on import RecordingFacts, TrainedOn, blank_share
 from respcam.errors import Refused
 from respcam.experiments.finished import FinishedRun
 from respcam.heat.band_heat import profile_of
 from respcam.heat.bands import HzGroups
 from respcam.heat.cam import Choice
 from respcam.heat.resize import to_input
+from respcam.network.closeup import Examiner
 from respcam.network.inputs import Units
 from respcam.network.pipeline import Pipeline
 from respcam.network.trained import TrainedModel
-from respcam.sound.audio import read_audio
+from respcam.sound.audio import read_audio, read_raw, resample, rms
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +81,8 @@ class OpenedRun:
     bands : DataFrame
         A row per band that the network is fed: ``band, lower_hz, centre_hz, upper_hz, ...``.
     groups : HzGroups
+    beside : Choice
+        Method that stands beside it in the report of the run.
     """
 
     run: FinishedRun
@@ -88,6 +93,51 @@ class OpenedRun:
     is_pooled: bool
     bands: pd.DataFrame
     groups: HzGroups
+    beside: Choice
+
+    @cached_property
+    def examiner(self) -> Examiner:
+        """Close-ups of recordings, with the heat of both methods."""
+        return Examiner(self.pipeline, self.model, (self.choice, self.beside), self.explained, self.is_pooled)
+
+    @cached_property
+    def trained_on(self) -> TrainedOn:
+        """Range of the recordings of the training."""
+        return TrainedOn.read(self.run.folder)
+
+    def read(self, path: str | Path, device: str = "") -> tuple[np.ndarray, RecordingFacts]:
+        """Read a recording as the run does.
+
+        Parameters
+        ----------
+        path : str or Path
+        device : str
+            Name of the device; blank if unknown.
+
+        Returns
+        -------
+        waveform : float32 [shape=(n_samples,)]
+            At the rate and level of the run.
+        facts : RecordingFacts
+
+        Raises
+        ------
+        Unusable
+            If the recording cannot be used.
+        """
+        raw, rate_hz = read_raw(path)
+        return self.prepared(raw, rate_hz, device)
+
+    def prepared(self, raw: np.ndarray, rate_hz: int, device: str = "") -> tuple[np.ndarray, RecordingFacts]:
+        """Bring a decoded recording to the rate and level of the run; see `read`."""
+        level_db, duration_s = 20 * float(np.log10(rms(raw))), len(raw) / rate_hz
+        waveform = resample(raw, rate_hz, self.pipeline.audio)
+        blank = blank_share(self.pipeline.units(waveform).of(0), self.pipeline.front_end.floor)
+        return waveform, RecordingFacts(float(rate_hz), duration_s, level_db, blank, device)
+
+    def cautions(self, facts: RecordingFacts) -> list[str]:
+        """Say in which respect a recording lies outside of the training recordings."""
+        return self.trained_on.cautions(facts, float(self.bands["upper_hz"].max()))
 
     def probability(self, path: str | Path) -> dict[str, float]:
         """Compute the probability of each class for a recording, as in ``predictions.csv``.
@@ -215,4 +265,5 @@ def open_run(folder: str | Path, device: str = "cpu") -> OpenedRun:
         is_pooled=heat["level"] == "recording",
         bands=run_folder.SCALER.read(folder),
         groups=HzGroups(**heat["hz_groups"]).over(pipeline.front_end),
+        beside=Choice(heat["beside"]["method"], tuple(heat["beside"]["layers"]), heat["beside"]["score"]),
     )

@@ -7,13 +7,12 @@ import numpy as np
 
 from respcam.data.patches import PatchSettings, patch_starts
 from respcam.heat.cam import Choice
+from respcam.heat.hottest import hot_cells
 from respcam.heat.resize import joined, to_input
 from respcam.network.occluded import log_odds
 from respcam.network.pipeline import Pipeline
 from respcam.network.trained import TrainedModel
 from respcam.sound.masking import split_sound
-
-HOT_SHARE = 0.9  # share of the heat that "what is hot" holds
 
 
 @dataclass(frozen=True)
@@ -138,36 +137,6 @@ class Examiner:
         cells = np.zeros((self.pipeline.front_end.n_bands, is_hot.shape[1]), dtype=bool)
         cells[self.pipeline.fed_bands] = is_hot
         return cells
-
-
-def hot_cells(heat: np.ndarray, share: float = HOT_SHARE) -> np.ndarray:
-    """Mark the hottest cells, which together hold a share of the heat.
-
-    Parameters
-    ----------
-    heat : float32 [shape=(band, frame)]
-        Not negative.
-    share : float
-        0 to 1.
-
-    Returns
-    -------
-    bool [shape=(band, frame)]
-        The fewest cells that hold at least the share; none if there is no heat.
-
-    Examples
-    --------
-    >>> hot_cells(np.array([[6.0, 3.0], [1.0, 0.0]]), share=0.8).tolist()
-    [[True, True], [False, False]]
-    """
-    if not heat.any():
-        return np.zeros(heat.shape, dtype=bool)
-    order = np.argsort(heat, axis=None)[::-1]
-    total = np.cumsum(heat.ravel()[order], dtype=np.float64)
-    n_cells = int(np.searchsorted(total, share * total[-1] * (1 - 1e-12))) + 1
-    is_hot = np.zeros(heat.size, dtype=bool)
-    is_hot[order[:n_cells]] = True
-    return is_hot.reshape(heat.shape)
 
 
 def shown_classes(probability: np.ndarray, first: Sequence[int], most: int = 4) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from respcam.data.run_folder import MEDIAN
-from respcam.network.closeup import hot_cells
+from respcam.heat.hottest import hot_cells
 
 if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
     from matplotlib.axes import Axes

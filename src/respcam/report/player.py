@@ -13,7 +13,8 @@ import soundfile as sf
 from markupsafe import Markup
 from PIL import Image
 
-from respcam.network.closeup import Closeup, hot_cells, shown_classes
+from respcam.heat.hottest import hot_cells
+from respcam.network.closeup import Closeup, shown_classes
 
 BRIGHT = (0.02, 0.998)  # quantiles of the log-mel that become white and black
 HOTTEST = 0.97  # quantile of the heat that becomes the full colour

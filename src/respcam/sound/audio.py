@@ -90,16 +90,24 @@ def read_audio(path: str | Path, settings: AudioSettings = AudioSettings()) -> n
     >>> len(waveform), peak(waveform)
     (16000, 1.0)
     """
+    waveform, rate_hz = read_raw(path)
+    return resample(waveform, rate_hz, settings)
+
+
+def read_raw(path: str | Path) -> tuple[np.ndarray, int]:
+    """Read a recording as it is: mean of the channels, float32 [shape=(n_samples,)], and sample rate in Hz.
+
+    Errors are those of `read_audio`.
+    """
     path = Path(path)
     try:
-        waveform, rate_hz = read_mono(path)
+        return read_mono(path)
     except Unusable as error:
         raise Unusable(error.reason, f"{path}: {error.detail}") from error
     except FileNotFoundError as error:
         raise Unusable(Reason.MISSING, f"{path}: no such file") from error
     except OSError as error:
         raise Unusable(Reason.UNREADABLE, f"{path}: {error.strerror or error}") from error
-    return resample(waveform, rate_hz, settings)
 
 
 def resample(waveform: np.ndarray, from_hz: int, settings: AudioSettings) -> np.ndarray:

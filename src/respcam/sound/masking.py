@@ -1,8 +1,6 @@
 """Split of a sound into two parts by a mask over mel bands and frames."""
 
 import numpy as np
-from scipy.signal import ShortTimeFFT
-from scipy.signal.windows import hann
 
 from respcam.sound.front_end import FrontEnd, band_edges_hz
 
@@ -41,6 +39,9 @@ def split_sound(
     >>> bool(np.std(rest) < 0.11 * np.std(inside))
     True
     """
+    from scipy.signal import ShortTimeFFT  # takes a second to import
+    from scipy.signal.windows import hann
+
     hop, length = front_end.hop_samples, front_end.window_samples
     transform = ShortTimeFFT(
         hann(length, sym=False), hop, front_end.sample_rate_hz, mfft=front_end.n_fft, fft_mode="onesided"

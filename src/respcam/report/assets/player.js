@@ -244,7 +244,7 @@
         context.lineTo(LEFT, y);
         context.stroke();
       }
-      context.fillText("Hz", LEFT - 6, bottom + 12);
+      context.fillText("Hz", LEFT - 16, bottom + 12);
       context.textAlign = "center";
       const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120].find((s) => this.innerWidth * (s / this.duration_s) > 44) || 300;
       for (let t = 0; t <= this.duration_s + 1e-9; t += step) {
@@ -324,7 +324,7 @@
       context.stroke();
       context.setLineDash([]);
       context.fillStyle = ink.dim;
-      this.clipped(context, this.right < 100 ? "heat" : "heat per band", left, this.melTop + this.bandHeight + 12);
+      this.clipped(context, this.right < 100 ? "heat" : "heat per band", left, this.melTop - 9);
     }
 
     mark(time_s, loop) {

@@ -1,0 +1,380 @@
+"""Prediction: scores, heat and tracks of any recordings by the model of a finished run, one row per file."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from respcam.data.folder import AUDIO_SUFFIXES
+from respcam.data.manifest import named, safe_id
+from respcam.errors import Reason, Refused, Unusable
+from respcam.experiments.evaluation import LabelledFiles, evaluation_of
+from respcam.experiments.finished import FinishedRun
+from respcam.experiments.hot_regions import HotRegion, audacity_labels, hot_regions, raven_selections
+from respcam.experiments.opened_run import OpenedRun, open_run
+from respcam.experiments.standing import standings
+from respcam.heat.band_heat import profile_of
+from respcam.network.closeup import Closeup
+from respcam.report.player import PlayerAxes, PlayerContent, PlayerUnit, View
+from respcam.report.predict_page import PredictContent, write_predict_page
+from respcam.report.run_page import method_words
+from respcam.store.artifact import digest_of, incidental
+from respcam.store.divided import Divided, Piece
+from respcam.store.tables import Document, Table
+
+log = logging.getLogger(__name__)
+
+PREDICTIONS = Table("predictions.csv", dict.fromkeys(("path", "reason", "detail", "predicted_class"), str))
+OVER_TIME, BANDS = Table("scores.csv", {"path": str}), Table("bands.csv", {"path": str, "target_class": str})
+SUMMARY, EVALUATION = Document("predictions.json"), Document("evaluation.json")
+PAGE = "predict.html"
+COLUMNS = {
+    "id": "recording",
+    "true": "true class",
+    "predicted": "predicted",
+    "p": "probability",
+    "hottest_hz": "hottest Hz",
+    "hottest_s": "hottest at (s)",
+    "caution": "cautions",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class AudioFolder:
+    """Audio files to predict.
+
+    Attributes
+    ----------
+    root : Path
+    table : DataFrame
+        ``path`` (relative to the root), ``n_bytes, changed_ns``.
+    """
+
+    root: Path
+    table: pd.DataFrame
+
+    @cached_property
+    def digest(self) -> str:
+        """Digest of names, sizes and times of change."""
+        return digest_of([str(self.root.resolve()), self.table.to_csv(index=False)])
+
+
+def list_audio(path: Path) -> AudioFolder:
+    """List the audio files of a folder and its sub-folders, or one file.
+
+    Raises
+    ------
+    Refused
+        If there is no such path, or no file with an audio suffix.
+    """
+    if path.is_file():
+        root, files = path.parent, [path]
+    elif path.is_dir():
+        root, every = path, sorted(file for file in path.rglob("*") if not file.is_dir())
+        every = [file for file in every if not any(part[0] == "." for part in file.relative_to(root).parts)]
+        files = [file for file in every if file.suffix.lower() in AUDIO_SUFFIXES]
+        others = [str(file.relative_to(root)) for file in every if file not in set(files)]
+        if others:
+            log.info("predict: left out without an audio suffix: %s", named(others))
+    else:
+        raise Refused(f"{path}: no such file or folder")
+    if not files:
+        raise Refused(f"{path}: no file with an audio suffix such as .wav or .flac")
+    rows = []
+    for file in files:
+        try:
+            state = file.stat()
+            rows.append((str(file.relative_to(root)), state.st_size, state.st_mtime_ns))
+        except OSError:
+            rows.append((str(file.relative_to(root)), 0, 0))  # a link that leads nowhere
+    return AudioFolder(root, pd.DataFrame(rows, columns=["path", "n_bytes", "changed_ns"]))
+
+
+@cache
+def _opened(folder: Path, device: str) -> OpenedRun:
+    """The run, opened once in each process."""
+    return open_run(folder, device)
+
+
+def _read(run: OpenedRun, path: Path, device: str) -> tuple[np.ndarray, Any]:
+    if path.exists() and not path.is_file():
+        raise Unusable(Reason.UNREADABLE, "not a regular file")
+    return run.read(path, device)
+
+
+def predict_file(run_folder: Path, device: str, root: Path, path: str, source_device: str) -> dict[str, Any]:
+    """Predict one file: the work of a process.
+
+    Returns
+    -------
+    dict
+        ``path, reason, detail`` of a file that cannot be used; else what `row_of` says.
+    """
+    run = _opened(run_folder, device)
+    try:
+        waveform, facts = _read(run, root / path, source_device)
+        return row_of(run, path, waveform, facts)
+    except Unusable as error:
+        return {"path": path, "reason": str(error.reason), "detail": error.detail.removeprefix(f"{root / path}: ")}
+    except Refused as error:
+        return {"path": path, "reason": "too_short", "detail": str(error)}
+    except OSError as error:
+        return {"path": path, "reason": "unreadable", "detail": str(error.strerror or error)}
+
+
+def row_of(run: OpenedRun, path: str, waveform: np.ndarray, facts: Any) -> dict[str, Any]:
+    """Scores, heat per band, hot regions and cautions of one recording, as plain data."""
+    closeup = replace(run.examiner, choices=(run.choice,)).closeup(waveform)
+    names = run.pipeline.class_names
+    target = _target(run, closeup)
+    heat = closeup.heat[0, target]
+    groups = profile_of(heat[None], run.bands, run.groups) if heat.any() else pd.DataFrame(columns=["scope"])
+    groups = groups[groups["scope"] == "group"]
+    rate_hz = run.pipeline.front_end.frame_rate_hz
+    return {
+        "path": path,
+        "reason": "",
+        "predicted_class": names[int(closeup.probability.argmax())],
+        "probability": [round(float(p), 7) for p in closeup.probability],
+        **{name: round(value, 4) for name, value in asdict(facts).items() if name != "device"},
+        "device": facts.device,
+        "target_class": names[target],
+        "hottest_hz": "" if groups.empty else str(groups.loc[groups["ratio"].idxmax(), "name"]),
+        "hottest_s": None if groups.empty else round(int(heat.sum(axis=0).argmax()) / rate_hz, 2),
+        "cautions": run.cautions(facts),
+        "start_s": (closeup.start_frame / rate_hz).round(3).tolist(),
+        "log_odds": closeup.log_odds.round(4).tolist(),
+        "bands": groups[["name", "share", "uniform_share", "ratio"]].to_dict("records") if len(groups) else [],
+        "regions": [asdict(region) for region in hot_regions(heat, run.bands, rate_hz)],
+        "hot": [round(float(p), 6) for p in closeup.hot.probability],
+        "rest": [round(float(p), 6) for p in closeup.rest.probability],
+    }
+
+
+def _target(run: OpenedRun, closeup: Closeup) -> int:
+    """Class whose heat is tabulated: that of the settings of the run, else the predicted one."""
+    named_target = run.named_target
+    return int(closeup.probability.argmax()) if named_target is None else run.pipeline.class_names.index(named_target)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction(Divided):
+    """Predictions of a model for any recordings.
+
+    Attributes
+    ----------
+    run : Path
+        Folder of the finished run.
+    run_digest : str
+    audio : AudioFolder
+    labels : LabelledFiles, optional
+        Labels and patients of the files: then there are metrics.
+    sound : str
+        Sound in the page: flac or none.
+    number : int
+        Number of recordings that the page opens.
+    device : str
+    """
+
+    name: ClassVar[str] = "predict"
+    schema: ClassVar[int] = 1
+    work = staticmethod(predict_file)
+
+    run: Path = incidental()
+    run_digest: str
+    audio: AudioFolder
+    labels: LabelledFiles | None = None
+    sound: str = "flac"
+    number: int = 24
+    device: str = incidental("cpu")
+
+    @property
+    def title(self) -> str:
+        """Name of the folder, without its digest."""
+        return safe_id(f"{self.audio.root.resolve().name}-by-{self.run.name}")[:120]
+
+    def pieces(self, folder: Path) -> Iterator[Piece]:
+        """List the files."""
+        devices = {} if self.labels is None else self.labels.devices
+        for path in self.audio.table["path"]:
+            yield Piece(path, 1, (self.run, self.device, self.audio.root, path, devices.get(path, "")))
+
+    def finish(self, folder: Path, outcomes: list[dict[str, Any]]) -> None:
+        """Write tables, JSON, tracks and the page."""
+        run = _opened(self.run, self.device)
+        order = {path: number for number, path in enumerate(self.audio.table["path"])}
+        rows = sorted(outcomes, key=lambda row: order[row["path"]])
+        names, good = run.pipeline.class_names, [row for row in rows if not row["reason"]]
+        truth = {} if self.labels is None else self.labels.classes(run.run, names)
+        PREDICTIONS.write(_table(rows, names, truth), folder)
+        _write_over_time(good, names, folder)
+        _write_tracks(good, folder)
+        evaluation = None
+        if self.labels is not None:
+            evaluation = evaluation_of(run.run, self.labels, good, names)
+            EVALUATION.write(evaluation, folder)
+        standing = [asdict(row) for row in standings(run.run)]
+        SUMMARY.write({"run": run.run.name, "model": standing, "classes": names, "files": rows}, folder)
+        content = PredictContent(
+            run=run.run.name,
+            description=run.run.description(),
+            standings=[row.sentence for row in standings(run.run)],
+            supported=[row.verdict == "supported" for row in standings(run.run)],
+            rows=_cells(rows, names, truth),
+            evaluation=evaluation,
+            player=self._player(run, rows, truth),
+        )
+        write_predict_page(content, folder)
+
+    def _player(self, run: OpenedRun, rows: list[dict[str, Any]], truth: Mapping[str, str]) -> PlayerContent:
+        opened = set(_chosen(rows, truth, self.number))
+        devices = {} if self.labels is None else self.labels.devices
+        units = []
+        for row in rows:
+            views: tuple[View, ...] = ()
+            if row["path"] in opened:
+                waveform, _ = run.read(self.audio.root / row["path"], devices.get(row["path"], ""))
+                first = (run.pipeline.class_names.index(truth[row["path"]]),) if row["path"] in truth else ()
+                views = (View(title="", closeup=run.examiner.closeup(waveform), first_classes=first),)
+            if not row["reason"]:
+                units.append(unit_of(row, run.pipeline.class_names, truth.get(row["path"]), views))
+        columns = {name: title for name, title in COLUMNS.items() if name != "true" or truth}
+        return PlayerContent(axes=axes_of(run), columns=columns, units=units, has_sound=self.sound != "none")
+
+    def rows(self) -> pd.DataFrame:
+        """A row per file: ``path, reason, detail, predicted_class, p_<class>, ...``."""
+        return PREDICTIONS.read(self.folder)
+
+    @property
+    def page(self) -> Path:
+        """The page of the finished prediction."""
+        return self.folder / PAGE
+
+
+def axes_of(run: OpenedRun) -> PlayerAxes:
+    """What all recordings of a run have in common in a player."""
+    front_end, heat = run.pipeline.front_end, run.run.heat()
+    return PlayerAxes(
+        class_names=run.pipeline.class_names,
+        methods=[method_words(heat), method_words(heat["beside"])],
+        bands=run.bands,
+        frame_rate_hz=front_end.frame_rate_hz,
+        sample_rate_hz=front_end.sample_rate_hz,
+        window_s=front_end.window_samples / front_end.sample_rate_hz,
+        patch_s=run.pipeline.patches.length_frames / front_end.frame_rate_hz,
+    )
+
+
+def unit_of(row: Mapping[str, Any], names: list[str], true_class: str | None, views: tuple[View, ...]) -> PlayerUnit:
+    """A predicted file in a player."""
+    cells = {
+        "id": row["path"],
+        "true": true_class or "",
+        "predicted": row["predicted_class"],
+        "p": round(row["probability"][names.index(row["predicted_class"])], 4),
+        "hottest_hz": row["hottest_hz"],
+        "hottest_s": row["hottest_s"],
+        "caution": len(row["cautions"]),
+    }
+    is_mistake = None if true_class is None else true_class != row["predicted_class"]
+    return PlayerUnit(cells=cells, is_mistake=is_mistake, views=views, cautions=row["cautions"])
+
+
+def _chosen(rows: list[dict[str, Any]], truth: Mapping[str, str], number: int) -> list[str]:
+    """Files that the page opens: mistakes first, then by class the surest and the most uncertain in turn."""
+    good = [row for row in rows if not row["reason"]]
+    sure = {row["path"]: max(row["probability"]) for row in good}
+    mistakes = [
+        row["path"] for row in good if truth.get(row["path"], row["predicted_class"]) != row["predicted_class"]
+    ]
+    queues = [sorted(mistakes, key=lambda path: -sure[path])]
+    for name in sorted({row["predicted_class"] for row in good}):
+        by_sureness = sorted((r["path"] for r in good if r["predicted_class"] == name), key=lambda path: -sure[path])
+        queues += [by_sureness, by_sureness[::-1]]
+    chosen: dict[str, None] = {}
+    for place in range(len(good)):
+        for queue in queues:
+            if place < len(queue) and len(chosen) < number:
+                chosen[queue[place]] = None
+    return list(chosen)
+
+
+def _cells(rows: list[dict[str, Any]], names: list[str], truth: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [{**row, "true_class": truth.get(row["path"], ""), "classes": names} for row in rows]
+
+
+def _table(rows: list[dict[str, Any]], names: list[str], truth: Mapping[str, str]) -> pd.DataFrame:
+    facts = ("duration_s", "source_rate_hz", "level_db", "blank", "target_class", "hottest_hz", "hottest_s")
+    table = []
+    for row in rows:
+        cells = {"path": row["path"], "reason": row["reason"], "detail": row.get("detail", "")}
+        cells |= {"true_class": truth[row["path"]]} if row["path"] in truth else {}
+        cells["predicted_class"] = row.get("predicted_class", "")
+        cells |= {f"p_{name}": p for name, p in zip(names, row.get("probability", []), strict=False)}
+        cells |= {name: row.get(name) for name in facts}
+        cells["cautions"] = "; ".join(row.get("cautions", []))
+        table.append(cells)
+    columns = ["path", "reason", "detail", *(["true_class"] if truth else []), "predicted_class"]
+    columns += [*(f"p_{name}" for name in names), *facts, "cautions"]
+    return pd.DataFrame(table, columns=columns)
+
+
+def _write_over_time(rows: list[dict[str, Any]], names: list[str], folder: Path) -> None:
+    """Write ``scores.csv`` (log-odds of each patch) and ``bands.csv`` (heat per group of Hz)."""
+    scores = [
+        {"path": row["path"], "start_s": start_s, **{f"log_odds_{n}": v for n, v in zip(names, odds, strict=True)}}
+        for row in rows
+        for start_s, odds in zip(row["start_s"], row["log_odds"], strict=True)
+    ]
+    bands = [{"path": row["path"], "target_class": row["target_class"], **of} for row in rows for of in row["bands"]]
+    OVER_TIME.write(pd.DataFrame(scores, columns=["path", "start_s", *(f"log_odds_{n}" for n in names)]), folder)
+    columns = ["path", "target_class", "name", "share", "uniform_share", "ratio"]
+    BANDS.write(pd.DataFrame(bands, columns=columns), folder)
+
+
+def _write_tracks(rows: list[dict[str, Any]], folder: Path) -> None:
+    """Write a label track for Audacity and a selection table for Raven of every file."""
+    for name in ("audacity", "raven"):
+        (folder / name).mkdir(exist_ok=True)
+    for number, row in enumerate(rows):
+        stem = f"{number:05d}_{safe_id(row['path'])[-100:]}"
+        regions = [HotRegion(**region) for region in row["regions"]]
+        track, table = (write(regions, row["target_class"]) for write in (audacity_labels, raven_selections))
+        (folder / "audacity" / f"{stem}.txt").write_text(track, encoding="utf-8")
+        (folder / "raven" / f"{stem}.selections.txt").write_text(table, encoding="utf-8")
+
+
+def prediction_of(run: Path, path: Path, out: Path, labels: Path | None = None, **settings: Any) -> Prediction:
+    """Prepare a prediction; nothing is computed.
+
+    Parameters
+    ----------
+    run : Path
+        Folder of a finished run.
+    path : Path
+        Audio file, or folder of audio files.
+    out : Path
+        Folder of all predictions.
+    labels : Path, optional
+        CSV with ``path, label`` and, if known, ``patient_id, device``.
+    **settings
+        ``sound, number, device, workers`` of the `Prediction`.
+
+    Raises
+    ------
+    Refused
+        If the run is not finished, the path has no audio, or the labels break a rule.
+    """
+    finished = FinishedRun.of(run)
+    finished.check_version()
+    audio = list_audio(path)
+    listed = None
+    if labels is not None:
+        listed = LabelledFiles.read(labels, audio.root, list(audio.table["path"]))
+        listed.classes(finished, finished.class_names())
+    return Prediction(store=out, run=run, run_digest=finished.digest(), audio=audio, labels=listed, **settings)
