@@ -35,7 +35,7 @@ class OpenedPage:
 
     def drawn(self, view: int = 0) -> str:
         """What the picture shows: method, class, strength."""
-        self.page.wait_for_function(f"document.querySelectorAll('canvas.picture')[{view}]?.dataset.drawn")
+        self.page.locator("canvas.picture").nth(view).and_(self.page.locator("[data-drawn]")).wait_for()
         self.page.wait_for_timeout(80)
         return self.page.locator("canvas.picture").nth(view).get_attribute("data-drawn")
 

@@ -12,6 +12,7 @@ COMMANDS = {
     "runs": "list every requested run with its state and metrics",
     "rerun": "make a run again and say what is identical",
     "predict": "score recordings with the model of a finished run",
+    "serve": "serve a page that hears a sound with the model of a finished run",
     "manifest": "make a manifest, or check a folder against one",
 }
 

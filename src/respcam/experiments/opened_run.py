@@ -125,8 +125,12 @@ class OpenedRun:
         Unusable
             If the recording cannot be used.
         """
-        raw, rate_hz = read_raw(path)
-        return self.prepared(raw, rate_hz, device)
+        return self.prepared(*read_raw(path), device)
+
+    @staticmethod
+    def decoded(path: str | Path) -> tuple[np.ndarray, int]:
+        """Decode a recording: mean of the channels, and sample rate in Hz; errors are those of `read`."""
+        return read_raw(path)
 
     def prepared(self, raw: np.ndarray, rate_hz: int, device: str = "") -> tuple[np.ndarray, RecordingFacts]:
         """Bring a decoded recording to the rate and level of the run; see `read`."""
@@ -134,6 +138,30 @@ class OpenedRun:
         waveform = resample(raw, rate_hz, self.pipeline.audio)
         blank = blank_share(self.pipeline.units(waveform).of(0), self.pipeline.front_end.floor)
         return waveform, RecordingFacts(float(rate_hz), duration_s, level_db, blank, device)
+
+    def probability_without(self, waveform: np.ndarray, low_hz: float, high_hz: float) -> tuple[list[float], int]:
+        """Score a recording with some bands replaced by their mean over the training.
+
+        Parameters
+        ----------
+        waveform : float32 [shape=(n_samples,)]
+            At the rate and level of the run.
+        low_hz, high_hz : float
+            Bands whose centre lies between them are replaced.
+
+        Returns
+        -------
+        probability : list of float
+            Of each class.
+        n_bands : int
+            Number of bands that were replaced.
+        """
+        is_removed = np.array(self.bands["centre_hz"].between(low_hz, high_hz))
+        patches = self.pipeline.units(waveform).grid(0)
+        fill = np.broadcast_to(self.model.scaler.mean[:, None], patches.shape)
+        scores = self.model.scores_without(patches, fill, [is_removed])
+        pooled = self.model.pooled(scores, [len(patches)])[0, 0]
+        return [round(p, 5) for p in pooled.softmax(dim=-1).tolist()], int(is_removed.sum())
 
     def cautions(self, facts: RecordingFacts) -> list[str]:
         """Say in which respect a recording lies outside of the training recordings."""

@@ -12,6 +12,7 @@ import pandas as pd
 
 from respcam.data.folder import AUDIO_SUFFIXES
 from respcam.data.manifest import named, safe_id
+from respcam.data.trained_on import RecordingFacts
 from respcam.errors import Reason, Refused, Unusable
 from respcam.experiments.evaluation import LabelledFiles, evaluation_of
 from respcam.experiments.finished import FinishedRun
@@ -101,7 +102,7 @@ def _opened(folder: Path, device: str) -> OpenedRun:
     return open_run(folder, device)
 
 
-def _read(run: OpenedRun, path: Path, device: str) -> tuple[np.ndarray, Any]:
+def _read(run: OpenedRun, path: Path, device: str) -> tuple[np.ndarray, RecordingFacts]:
     if path.exists() and not path.is_file():
         raise Unusable(Reason.UNREADABLE, "not a regular file")
     return run.read(path, device)
@@ -118,7 +119,7 @@ def predict_file(run_folder: Path, device: str, root: Path, path: str, source_de
     run = _opened(run_folder, device)
     try:
         waveform, facts = _read(run, root / path, source_device)
-        return row_of(run, path, waveform, facts)
+        return row_of(run, path, replace(run.examiner, choices=(run.choice,)).closeup(waveform), facts)
     except Unusable as error:
         return {"path": path, "reason": str(error.reason), "detail": error.detail.removeprefix(f"{root / path}: ")}
     except Refused as error:
@@ -127,9 +128,8 @@ def predict_file(run_folder: Path, device: str, root: Path, path: str, source_de
         return {"path": path, "reason": "unreadable", "detail": str(error.strerror or error)}
 
 
-def row_of(run: OpenedRun, path: str, waveform: np.ndarray, facts: Any) -> dict[str, Any]:
+def row_of(run: OpenedRun, path: str, closeup: Closeup, facts: RecordingFacts) -> dict[str, Any]:
     """Scores, heat per band, hot regions and cautions of one recording, as plain data."""
-    closeup = replace(run.examiner, choices=(run.choice,)).closeup(waveform)
     names = run.pipeline.class_names
     target = _target(run, closeup)
     heat = closeup.heat[0, target]

@@ -118,6 +118,11 @@ class Examiner:
         """Probability of each class: float32 [shape=(class,)]."""
         return self.model.predict(self.pipeline.units(waveform))[0]
 
+    def pooled_log_odds(self, waveform: np.ndarray) -> np.ndarray:
+        """Log-odds of each class, float64 [shape=(class,)]; they differ where probabilities round to one."""
+        scores = self.model.scores(self.pipeline.units(waveform).grid(0))
+        return log_odds(self.model.pooled(scores, [len(scores)]))[0].cpu().numpy()
+
     def _heat(self, patches: np.ndarray, n_frames: int) -> np.ndarray:
         """Heat along the recording: float32 [shape=(choice, class, band, frame)]."""
         n_classes = len(self.pipeline.class_names)

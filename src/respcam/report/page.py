@@ -118,7 +118,7 @@ def policy(style: str, scripts: Sequence[str], connects: bool = False) -> str:
     rules = [
         "default-src 'none'",
         f"style-src {sources([style])}",
-        f"script-src {sources(scripts)}{' blob:' if connects else ''}",
+        f"script-src {sources(scripts)}" + (" 'self'" if connects else ""),
         "img-src data:",
         "media-src data: blob:",
         "base-uri 'none'",

@@ -83,7 +83,7 @@ class Examples(Stage):
         chosen = self._choose()
         run_folder.EXAMPLES.write(chosen, folder)
         units = self.explain.train.units().set_index("unit_id")
-        examiner = self._examiner()
+        examiner = self.examiner()
         for number, unit_id in enumerate(tqdm(chosen["unit_id"], desc="examples", unit="rec")):
             closeup = examiner.closeup(self.waveform(units.loc[unit_id]))
             np.savez(folder / f"{number}.npz", **_arrays(closeup))  # type: ignore[arg-type]
@@ -117,7 +117,8 @@ class Examples(Stage):
         path = features.resample.path_of(unit["recording_id"])
         return sf.read(path, start=start, frames=n_samples, dtype="float32")[0]
 
-    def _examiner(self) -> Examiner:
+    def examiner(self) -> Examiner:
+        """Close-ups by the model of the run."""
         explain = self.explain
         model = explain.explain.prepared(explain.train.model())
         blocks = model.blocks

@@ -341,8 +341,7 @@
   }
 
   class Player {
-    constructor(content) {
-      this.content = content;
+    constructor() {
       this.state = { klass: 0, method: 0, strength: 70, isHidden: false };
       this.sound = new Sound();
       this.sounding = "all";
@@ -350,15 +349,22 @@
       this.order = { key: null, isDown: false };
       this.unit = null;
       this.word = find("player").dataset.unit;
-      if (find("units")) this.makeTable();
       this.bind();
+    }
+
+    /* Shows other recordings in the same page. */
+    show(content) {
+      this.content = content;
+      this.unit = null;
+      if (find("units")) this.makeTable();
       const first = content.units.findIndex((unit) => unit.views.length && unit.mistake !== false);
       const open = first >= 0 ? first : content.units.findIndex((unit) => unit.views.length);
-      this.ready = open >= 0 ? this.open(open) : Promise.resolve();
+      return open >= 0 ? this.open(open) : Promise.resolve();
     }
 
     /* --- table --- */
     makeTable() {
+      find("units").tHead.replaceChildren();
       const head = make("tr", "", find("units").tHead);
       for (const [key, title] of this.content.columns) {
         const cell = make("th", "", head);
@@ -369,8 +375,6 @@
         button.addEventListener("click", () => this.sort(key));
       }
       this.order = { key: "mistake", isDown: true };
-      find("search").addEventListener("input", () => this.fill());
-      find("show").addEventListener("change", () => this.fill());
       this.fill();
     }
 
@@ -515,6 +519,7 @@
       this.sound.stop();
       this.sound.loop = loop;
       find("unloop").disabled = !loop;
+      if (loop && window.respcam.onBox) window.respcam.onBox(loop);
       if (loop) { this.sound.at = loop.start_s; if (!find("play").disabled) this.play(); else this.tick(); } else { this.pause(); this.tick(); }
     }
 
@@ -536,6 +541,10 @@
     }
 
     bind() {
+      if (find("units")) {
+        find("search").addEventListener("input", () => this.fill());
+        find("show").addEventListener("change", () => this.fill());
+      }
       find("play").addEventListener("click", () => this.toggle());
       find("gain").addEventListener("change", (event) => {
         this.sound.level = Number(event.target.value);
@@ -595,7 +604,7 @@
     }
   }
 
-  window.respcamPlayer = (content) => new Player(content);
+  window.respcam = { player: new Player(), onBox: null };
   const embedded = find("player-data");
-  if (embedded) window.player = window.respcamPlayer(JSON.parse(embedded.textContent));
+  if (embedded) window.respcam.player.show(JSON.parse(embedded.textContent));
 })();
