@@ -1,7 +1,9 @@
 """Test of heat that one can hear: does the hot part of a sound keep the class, and does the rest lose it?
 
-python scripts/bench/audible.py [--seed 4] [--cases 43]     the models of planted.py --seed 4, trained where missing
+python scripts/bench/audible.py --seed 4 --recordings 6
 python scripts/bench/audible.py --run dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious
+
+The first takes the models of planted.py with this seed, and trains them where they are missing.
 
 For every recognised test recording, the sound is split into the cells that hold 90 % of the heat for its class, and
 the rest, each with the other part 20 dB quieter (`respcam.network.closeup`). The model scores both.
@@ -24,13 +26,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=4)
     parser.add_argument("--cases", type=int, default=43)
+    parser.add_argument("--recordings", type=int, default=1000, help="most recordings per model and class")
     parser.add_argument("--run", action="store_true", help="one run with these overrides instead")
     parser.add_argument("overrides", nargs="*")
     arguments = parser.parse_args()
     arguments.plant, arguments.permuted = "wheeze", False
     logging.disable(logging.WARNING)
     if arguments.run:
-        rows = parts_of(composed_settings(arguments.overrides), "run")
+        rows = parts_of(composed_settings(arguments.overrides), "run", arguments.recordings)
     else:
         groups = composed_settings(arguments.overrides).hz_groups
         groups = groups if groups.edges_hz else HzGroups().over(composed_settings(arguments.overrides).front_end)
@@ -38,12 +41,12 @@ def main() -> None:
         rows = [
             row
             for case in tqdm(cases, unit="model")
-            for row in parts_of(settings(arguments, case, arguments.overrides), case.evidence)
+            for row in parts_of(settings(arguments, case, arguments.overrides), case.evidence, arguments.recordings)
         ]
     print(summary(pd.DataFrame(rows)))
 
 
-def parts_of(run_settings: RunSettings, evidence: str) -> list[dict]:
+def parts_of(run_settings: RunSettings, evidence: str, most: int) -> list[dict]:
     """Log-odds of the true class for the whole, the hot part and the rest of every recognised test recording."""
     run = Run.of(run_settings)
     run.make("explain")
@@ -54,7 +57,7 @@ def parts_of(run_settings: RunSettings, evidence: str) -> list[dict]:
     units = train.units().set_index("unit_id")
     auroc = train.metrics()["test" if "test" in train.metrics() else list(train.metrics())[-1]]["auroc"]["value"]
     rows = []
-    for row in predictions[is_test].itertuples():
+    for row in predictions[is_test].groupby("true_class").head(most).itertuples():
         closeup = examiner.closeup(examples.waveform(units.loc[row.unit_id]))
         true_class = names.index(row.true_class)
         whole, hot, rest = (

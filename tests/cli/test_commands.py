@@ -172,8 +172,10 @@ def test_an_interruption_ends_with_one_line_and_the_same_command_goes_on(tmp_pat
         "until=train",
     ]
     process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        # a shell starts its background jobs with the signal ignored
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("outputs/store/train/*/checkpoint.pt")) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -13,6 +13,7 @@ COMMANDS = {
     "rerun": "make a run again and say what is identical",
     "predict": "score recordings with the model of a finished run",
     "serve": "serve a page that hears a sound with the model of a finished run",
+    "export": "export the model of a finished run as one ONNX file",
     "manifest": "make a manifest, or check a folder against one",
 }
 

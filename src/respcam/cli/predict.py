@@ -1,4 +1,7 @@
-"""Score recordings with the model of a finished run: respcam predict outputs/runs/RUN FILE_OR_FOLDER"""
+"""Score recordings with the model of a finished run: respcam predict outputs/runs/RUN FILE_OR_FOLDER
+
+An exported file in place of the run folder (--onnx MODEL.onnx FILE_OR_FOLDER) needs no torch.
+"""
 
 import argparse
 import logging
@@ -14,7 +17,7 @@ def predict(arguments: argparse.Namespace) -> None:
     from respcam.experiments.prediction import prediction_of  # imports torch, which takes seconds: not for --help
 
     prediction = prediction_of(
-        arguments.run,
+        arguments.onnx or arguments.run,
         arguments.path,
         arguments.out,
         arguments.labels,
@@ -35,7 +38,9 @@ def predict(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="folder of a finished run")
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("run", type=Path, nargs="?", help="folder of a finished run")
+    model.add_argument("--onnx", type=Path, metavar="FILE", help="file of respcam export, in place of a run folder")
     parser.add_argument("path", type=Path, help="audio file, or folder of audio files (sub-folders too)")
     parser.add_argument("--labels", type=Path, help="CSV with path, label and, if known, patient_id and device")
     parser.add_argument("--out", type=Path, default=Path("outputs/predictions"), help="folder of all predictions")

@@ -74,6 +74,18 @@ def patch_starts(n_frames: int, settings: PatchSettings) -> np.ndarray:
     return starts if starts[-1] == last else np.append(starts, last)
 
 
+def check_length(n_frames: int, settings: PatchSettings) -> None:
+    """Refuse a recording that is too short for a patch.
+
+    Raises
+    ------
+    Refused
+    """
+    if not len(patch_starts(n_frames, settings)):
+        needed = settings.length_frames if settings.pad == "none" else 1
+        raise Refused(f"the recording has {n_frames} frames of log-mel; expected at least {needed}")
+
+
 def padded(frames: np.ndarray, settings: PatchSettings, floor: float) -> np.ndarray:
     """Bring the frames of a short unit to one patch's length by the stated rule.
 

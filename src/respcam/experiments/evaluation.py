@@ -12,7 +12,7 @@ import pandas as pd
 from respcam import metrics
 from respcam.data.manifest import named
 from respcam.errors import Refused
-from respcam.experiments.finished import FinishedRun
+from respcam.experiments.listener import ModelInfo
 from respcam.metrics import BootstrapSettings
 from respcam.store.artifact import digest_of
 
@@ -79,7 +79,7 @@ class LabelledFiles:
         """Device of each file, blank if unknown."""
         return dict(zip(self.table["path"], self.table["device"], strict=True))
 
-    def classes(self, run: FinishedRun, class_names: Sequence[str]) -> dict[str, str]:
+    def classes(self, info: ModelInfo) -> dict[str, str]:
         """Class of each labelled file; a label is a class of the model, or a label of the task of the run.
 
         Raises
@@ -87,14 +87,14 @@ class LabelledFiles:
         Refused
             If a label belongs to no class of the model.
         """
-        task = run.description()["task_settings"]
+        task, class_names = info.description["task_settings"], info.class_names
         class_of = {label: name for name, labels in (task["classes"] or {}).items() for label in labels}
         class_of |= {name: name for name in class_names}
         rows = self.table[(self.table["label"] != "") & ~self.table["label"].isin(task["drop"])]
         unknown = sorted(set(rows["label"]) - set(class_of))
         if unknown:
             raise Refused(
-                f"{self.source}: label {named(unknown)} belongs to no class of {run.name}; expected one of "
+                f"{self.source}: label {named(unknown)} belongs to no class of {info.name}; expected one of "
                 f"{', '.join(class_of)}, or blank"
             )
         return {path: class_of[label] for path, label in zip(rows["path"], rows["label"], strict=True)}
@@ -107,19 +107,16 @@ def _relative(name: str, root: Path) -> str:
     return str(path)
 
 
-def evaluation_of(
-    run: FinishedRun, labels: LabelledFiles, rows: Sequence[Mapping[str, Any]], class_names: Sequence[str]
-) -> dict[str, Any]:
+def evaluation_of(info: ModelInfo, labels: LabelledFiles, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Evaluate predictions of labelled files.
 
     Parameters
     ----------
-    run : FinishedRun
+    info : ModelInfo
     labels : LabelledFiles
         Where no patient is named, every file counts as a patient of its own.
     rows : sequence of mapping
         ``path, probability, source_rate_hz`` of the usable files.
-    class_names : sequence of str
 
     Returns
     -------
@@ -127,14 +124,15 @@ def evaluation_of(
         ``n_units, n_patients, has_patients, confusion, metrics`` (each with its interval), and ``strata``: the AUROC
         by device and source rate, for strata of five files or more with two classes.
     """
-    class_of, patients = labels.classes(run, class_names), labels.table.set_index("path")["patient_id"]
+    class_names = info.class_names
+    class_of, patients = labels.classes(info), labels.table.set_index("path")["patient_id"]
     rows = [row for row in rows if row["path"] in class_of]
     if not rows:
         return {"n_units": 0, "n_patients": 0, "has_patients": False, "confusion": [], "metrics": {}, "strata": []}
     target = np.array([class_names.index(class_of[row["path"]]) for row in rows])
     probability = np.array([row["probability"] for row in rows])
     patient = np.array([patients[row["path"]] or row["path"] for row in rows])
-    task = run.description()["task_settings"]
+    task = info.description["task_settings"]
     normal = class_names.index(task["normal"]) if task["normal"] in class_names else None
     bootstrap = BootstrapSettings()
     confusion, intervals = metrics.evaluate(target, probability, patient, normal, task["score"], bootstrap)

@@ -11,18 +11,21 @@ import torch
 
 from respcam.data import run_folder
 from respcam.data.patches import PatchSettings, patch_starts
-from respcam.data.trained_on import RecordingFacts, TrainedOn, blank_share
+from respcam.data.trained_on import TrainedOn
 from respcam.errors import Refused
 from respcam.experiments.finished import FinishedRun
+from respcam.experiments.listener import Listener, ModelInfo
+from respcam.experiments.standing import standings
 from respcam.heat.band_heat import profile_of
 from respcam.heat.bands import HzGroups
 from respcam.heat.cam import Choice
 from respcam.heat.resize import to_input
-from respcam.network.closeup import Examiner
+from respcam.network.closeup import Closeup
+from respcam.network.examiner import Examiner
 from respcam.network.inputs import Units
 from respcam.network.pipeline import Pipeline
 from respcam.network.trained import TrainedModel
-from respcam.sound.audio import read_audio, read_raw, resample, rms
+from respcam.sound.audio import read_audio
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class Explanation:
 
 
 @dataclass(frozen=True)
-class OpenedRun:
+class OpenedRun(Listener):
     """Finished run, ready for new recordings; `open_run` makes it.
 
     Attributes
@@ -101,43 +104,31 @@ class OpenedRun:
         return Examiner(self.pipeline, self.model, (self.choice, self.beside), self.explained, self.is_pooled)
 
     @cached_property
-    def trained_on(self) -> TrainedOn:
-        """Range of the recordings of the training."""
-        return TrainedOn.read(self.run.folder)
+    def info(self) -> ModelInfo:  # type: ignore[override]
+        """What is known of the model besides its weights."""
+        from respcam.report.run_page import method_words
 
-    def read(self, path: str | Path, device: str = "") -> tuple[np.ndarray, RecordingFacts]:
-        """Read a recording as the run does.
+        heat = self.run.heat()
+        return ModelInfo(
+            name=self.run.name,
+            description=self.run.description(),
+            class_names=self.pipeline.class_names,
+            methods=[method_words(heat), method_words(heat["beside"])],
+            target=self.named_target or "",
+            audio=self.pipeline.audio,
+            front_end=self.pipeline.front_end,
+            patches=self.pipeline.patches,
+            fed_bands=self.pipeline.fed_bands,
+            bands=self.bands,
+            groups=self.groups,
+            standings=standings(self.run),
+            trained_on=TrainedOn.read(self.run.folder),
+        )
 
-        Parameters
-        ----------
-        path : str or Path
-        device : str
-            Name of the device; blank if unknown.
-
-        Returns
-        -------
-        waveform : float32 [shape=(n_samples,)]
-            At the rate and level of the run.
-        facts : RecordingFacts
-
-        Raises
-        ------
-        Unusable
-            If the recording cannot be used.
-        """
-        return self.prepared(*read_raw(path), device)
-
-    @staticmethod
-    def decoded(path: str | Path) -> tuple[np.ndarray, int]:
-        """Decode a recording: mean of the channels, and sample rate in Hz; errors are those of `read`."""
-        return read_raw(path)
-
-    def prepared(self, raw: np.ndarray, rate_hz: int, device: str = "") -> tuple[np.ndarray, RecordingFacts]:
-        """Bring a decoded recording to the rate and level of the run; see `read`."""
-        level_db, duration_s = 20 * float(np.log10(rms(raw))), len(raw) / rate_hz
-        waveform = resample(raw, rate_hz, self.pipeline.audio)
-        blank = blank_share(self.pipeline.units(waveform).of(0), self.pipeline.front_end.floor)
-        return waveform, RecordingFacts(float(rate_hz), duration_s, level_db, blank, device)
+    def closeup(self, waveform: np.ndarray, is_brief: bool = False) -> Closeup:
+        """Examine a recording; see `respcam.experiments.listener.Listener`."""
+        examiner = replace(self.examiner, choices=(self.choice,)) if is_brief else self.examiner
+        return examiner.closeup(waveform)
 
     def probability_without(self, waveform: np.ndarray, low_hz: float, high_hz: float) -> tuple[list[float], int]:
         """Score a recording with some bands replaced by their mean over the training.
@@ -162,10 +153,6 @@ class OpenedRun:
         scores = self.model.scores_without(patches, fill, [is_removed])
         pooled = self.model.pooled(scores, [len(patches)])[0, 0]
         return [round(p, 5) for p in pooled.softmax(dim=-1).tolist()], int(is_removed.sum())
-
-    def cautions(self, facts: RecordingFacts) -> list[str]:
-        """Say in which respect a recording lies outside of the training recordings."""
-        return self.trained_on.cautions(facts, float(self.bands["upper_hz"].max()))
 
     def probability(self, path: str | Path) -> dict[str, float]:
         """Compute the probability of each class for a recording, as in ``predictions.csv``.

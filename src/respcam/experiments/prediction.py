@@ -2,12 +2,11 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
-from functools import cache, cached_property
+from dataclasses import asdict, dataclass
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
 
 from respcam.data.folder import AUDIO_SUFFIXES
@@ -15,15 +14,13 @@ from respcam.data.manifest import named, safe_id
 from respcam.data.trained_on import RecordingFacts
 from respcam.errors import Reason, Refused, Unusable
 from respcam.experiments.evaluation import LabelledFiles, evaluation_of
-from respcam.experiments.finished import FinishedRun
 from respcam.experiments.hot_regions import HotRegion, audacity_labels, hot_regions, raven_selections
-from respcam.experiments.opened_run import OpenedRun, open_run
-from respcam.experiments.standing import standings
+from respcam.experiments.listener import Listener, ModelInfo
+from respcam.experiments.opening import check_source, open_listener
 from respcam.heat.band_heat import profile_of
 from respcam.network.closeup import Closeup
 from respcam.report.player import PlayerAxes, PlayerContent, PlayerUnit, View
 from respcam.report.predict_page import PredictContent, write_predict_page
-from respcam.report.run_page import method_words
 from respcam.store.artifact import digest_of, incidental
 from respcam.store.divided import Divided, Piece
 from respcam.store.tables import Document, Table
@@ -97,18 +94,24 @@ def list_audio(path: Path) -> AudioFolder:
 
 
 @cache
-def _opened(folder: Path, device: str) -> OpenedRun:
-    """The run, opened once in each process."""
-    return open_run(folder, device)
+def _opened(source: Path, device: str) -> Listener:
+    """The model, opened once in each process."""
+    return open_listener(source, device)
 
 
-def _read(run: OpenedRun, path: Path, device: str) -> tuple[np.ndarray, RecordingFacts]:
+@lru_cache(maxsize=8)
+def _heard(
+    source: Path, device: str, path: Path, source_device: str, is_brief: bool
+) -> tuple[Closeup, RecordingFacts]:
+    """Close-up and facts of a file; those of the last files are kept for the page."""
     if path.exists() and not path.is_file():
         raise Unusable(Reason.UNREADABLE, "not a regular file")
-    return run.read(path, device)
+    model = _opened(source, device)
+    waveform, facts = model.read(path, source_device)
+    return model.closeup(waveform, is_brief), facts
 
 
-def predict_file(run_folder: Path, device: str, root: Path, path: str, source_device: str) -> dict[str, Any]:
+def predict_file(source: Path, device: str, root: Path, path: str, source_device: str) -> dict[str, Any]:
     """Predict one file: the work of a process.
 
     Returns
@@ -116,10 +119,9 @@ def predict_file(run_folder: Path, device: str, root: Path, path: str, source_de
     dict
         ``path, reason, detail`` of a file that cannot be used; else what `row_of` says.
     """
-    run = _opened(run_folder, device)
+    model = _opened(source, device)
     try:
-        waveform, facts = _read(run, root / path, source_device)
-        return row_of(run, path, replace(run.examiner, choices=(run.choice,)).closeup(waveform), facts)
+        return row_of(model, path, *_heard(source, device, root / path, source_device, not model.is_quick))
     except Unusable as error:
         return {"path": path, "reason": str(error.reason), "detail": error.detail.removeprefix(f"{root / path}: ")}
     except Refused as error:
@@ -128,14 +130,14 @@ def predict_file(run_folder: Path, device: str, root: Path, path: str, source_de
         return {"path": path, "reason": "unreadable", "detail": str(error.strerror or error)}
 
 
-def row_of(run: OpenedRun, path: str, closeup: Closeup, facts: RecordingFacts) -> dict[str, Any]:
+def row_of(model: Listener, path: str, closeup: Closeup, facts: RecordingFacts) -> dict[str, Any]:
     """Scores, heat per band, hot regions and cautions of one recording, as plain data."""
-    names = run.pipeline.class_names
-    target = _target(run, closeup)
+    info = model.info
+    names, target = info.class_names, _target(info, closeup)
     heat = closeup.heat[0, target]
-    groups = profile_of(heat[None], run.bands, run.groups) if heat.any() else pd.DataFrame(columns=["scope"])
+    groups = profile_of(heat[None], info.bands, info.groups) if heat.any() else pd.DataFrame(columns=["scope"])
     groups = groups[groups["scope"] == "group"]
-    rate_hz = run.pipeline.front_end.frame_rate_hz
+    rate_hz = info.front_end.frame_rate_hz
     return {
         "path": path,
         "reason": "",
@@ -146,20 +148,19 @@ def row_of(run: OpenedRun, path: str, closeup: Closeup, facts: RecordingFacts) -
         "target_class": names[target],
         "hottest_hz": "" if groups.empty else str(groups.loc[groups["ratio"].idxmax(), "name"]),
         "hottest_s": None if groups.empty else round(int(heat.sum(axis=0).argmax()) / rate_hz, 2),
-        "cautions": run.cautions(facts),
+        "cautions": model.cautions(facts),
         "start_s": (closeup.start_frame / rate_hz).round(3).tolist(),
         "log_odds": closeup.log_odds.round(4).tolist(),
         "bands": groups[["name", "share", "uniform_share", "ratio"]].to_dict("records") if len(groups) else [],
-        "regions": [asdict(region) for region in hot_regions(heat, run.bands, rate_hz)],
+        "regions": [asdict(region) for region in hot_regions(heat, info.bands, rate_hz)],
         "hot": [round(float(p), 6) for p in closeup.hot.probability],
         "rest": [round(float(p), 6) for p in closeup.rest.probability],
     }
 
 
-def _target(run: OpenedRun, closeup: Closeup) -> int:
+def _target(info: ModelInfo, closeup: Closeup) -> int:
     """Class whose heat is tabulated: that of the settings of the run, else the predicted one."""
-    named_target = run.named_target
-    return int(closeup.probability.argmax()) if named_target is None else run.pipeline.class_names.index(named_target)
+    return info.class_names.index(info.target) if info.target else int(closeup.probability.argmax())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -168,9 +169,9 @@ class Prediction(Divided):
 
     Attributes
     ----------
-    run : Path
-        Folder of the finished run.
-    run_digest : str
+    source : Path
+        Folder of the finished run, or exported file.
+    model_digest : str
     audio : AudioFolder
     labels : LabelledFiles, optional
         Labels and patients of the files: then there are metrics.
@@ -185,8 +186,8 @@ class Prediction(Divided):
     schema: ClassVar[int] = 1
     work = staticmethod(predict_file)
 
-    run: Path = incidental()
-    run_digest: str
+    source: Path = incidental()
+    model_digest: str
     audio: AudioFolder
     labels: LabelledFiles | None = None
     sound: str = "flac"
@@ -196,55 +197,55 @@ class Prediction(Divided):
     @property
     def title(self) -> str:
         """Name of the folder, without its digest."""
-        return safe_id(f"{self.audio.root.resolve().name}-by-{self.run.name}")[:120]
+        return safe_id(f"{self.audio.root.resolve().name}-by-{self.source.name}")[:120]
 
     def pieces(self, folder: Path) -> Iterator[Piece]:
         """List the files."""
         devices = {} if self.labels is None else self.labels.devices
         for path in self.audio.table["path"]:
-            yield Piece(path, 1, (self.run, self.device, self.audio.root, path, devices.get(path, "")))
+            yield Piece(path, 1, (self.source, self.device, self.audio.root, path, devices.get(path, "")))
 
     def finish(self, folder: Path, outcomes: list[dict[str, Any]]) -> None:
         """Write tables, JSON, tracks and the page."""
-        run = _opened(self.run, self.device)
+        model = _opened(self.source, self.device)
+        info, names = model.info, model.info.class_names
         order = {path: number for number, path in enumerate(self.audio.table["path"])}
         rows = sorted(outcomes, key=lambda row: order[row["path"]])
-        names, good = run.pipeline.class_names, [row for row in rows if not row["reason"]]
-        truth = {} if self.labels is None else self.labels.classes(run.run, names)
+        good = [row for row in rows if not row["reason"]]
+        truth = {} if self.labels is None else self.labels.classes(info)
         PREDICTIONS.write(_table(rows, names, truth), folder)
         _write_over_time(good, names, folder)
         _write_tracks(good, folder)
         evaluation = None
         if self.labels is not None:
-            evaluation = evaluation_of(run.run, self.labels, good, names)
+            evaluation = evaluation_of(info, self.labels, good)
             EVALUATION.write(evaluation, folder)
-        standing = [asdict(row) for row in standings(run.run)]
-        SUMMARY.write({"run": run.run.name, "model": standing, "classes": names, "files": rows}, folder)
+        standing = [asdict(row) for row in info.standings]
+        SUMMARY.write({"run": info.name, "model": standing, "classes": names, "files": rows}, folder)
         content = PredictContent(
-            run=run.run.name,
-            description=run.run.description(),
-            standings=[row.sentence for row in standings(run.run)],
-            supported=[row.verdict == "supported" for row in standings(run.run)],
-            rows=_cells(rows, names, truth),
+            run=info.name,
+            description=info.description,
+            standings=[row.sentence for row in info.standings],
+            supported=[row.verdict == "supported" for row in info.standings],
+            rows=rows,
             evaluation=evaluation,
-            player=self._player(run, rows, truth),
+            player=self._player(model, rows, truth),
         )
         write_predict_page(content, folder)
 
-    def _player(self, run: OpenedRun, rows: list[dict[str, Any]], truth: Mapping[str, str]) -> PlayerContent:
-        opened = set(_chosen(rows, truth, self.number))
-        devices = {} if self.labels is None else self.labels.devices
+    def _player(self, model: Listener, rows: list[dict[str, Any]], truth: Mapping[str, str]) -> PlayerContent:
+        opened, names = set(_chosen(rows, truth, self.number)), model.info.class_names
         units = []
         for row in rows:
             views: tuple[View, ...] = ()
             if row["path"] in opened:
-                waveform, _ = run.read(self.audio.root / row["path"], devices.get(row["path"], ""))
-                first = (run.pipeline.class_names.index(truth[row["path"]]),) if row["path"] in truth else ()
-                views = (View(title="", closeup=run.examiner.closeup(waveform), first_classes=first),)
+                closeup, _ = _heard(self.source, self.device, self.audio.root / row["path"], row["device"], False)
+                first = (names.index(truth[row["path"]]),) if row["path"] in truth else ()
+                views = (View(title="", closeup=closeup, first_classes=first),)
             if not row["reason"]:
-                units.append(unit_of(row, run.pipeline.class_names, truth.get(row["path"]), views))
+                units.append(unit_of(row, names, truth.get(row["path"]), views))
         columns = {name: title for name, title in COLUMNS.items() if name != "true" or truth}
-        return PlayerContent(axes=axes_of(run), columns=columns, units=units, has_sound=self.sound != "none")
+        return PlayerContent(axes=axes_of(model.info), columns=columns, units=units, has_sound=self.sound != "none")
 
     def rows(self) -> pd.DataFrame:
         """A row per file: ``path, reason, detail, predicted_class, p_<class>, ...``."""
@@ -256,17 +257,17 @@ class Prediction(Divided):
         return self.folder / PAGE
 
 
-def axes_of(run: OpenedRun) -> PlayerAxes:
-    """What all recordings of a run have in common in a player."""
-    front_end, heat = run.pipeline.front_end, run.run.heat()
+def axes_of(info: ModelInfo) -> PlayerAxes:
+    """What all recordings of a model have in common in a player."""
+    front_end = info.front_end
     return PlayerAxes(
-        class_names=run.pipeline.class_names,
-        methods=[method_words(heat), method_words(heat["beside"])],
-        bands=run.bands,
+        class_names=info.class_names,
+        methods=info.methods,
+        bands=info.bands,
         frame_rate_hz=front_end.frame_rate_hz,
         sample_rate_hz=front_end.sample_rate_hz,
         window_s=front_end.window_samples / front_end.sample_rate_hz,
-        patch_s=run.pipeline.patches.length_frames / front_end.frame_rate_hz,
+        patch_s=info.patches.length_frames / front_end.frame_rate_hz,
     )
 
 
@@ -302,10 +303,6 @@ def _chosen(rows: list[dict[str, Any]], truth: Mapping[str, str], number: int) -
             if place < len(queue) and len(chosen) < number:
                 chosen[queue[place]] = None
     return list(chosen)
-
-
-def _cells(rows: list[dict[str, Any]], names: list[str], truth: Mapping[str, str]) -> list[dict[str, Any]]:
-    return [{**row, "true_class": truth.get(row["path"], ""), "classes": names} for row in rows]
 
 
 def _table(rows: list[dict[str, Any]], names: list[str], truth: Mapping[str, str]) -> pd.DataFrame:
@@ -349,13 +346,13 @@ def _write_tracks(rows: list[dict[str, Any]], folder: Path) -> None:
         (folder / "raven" / f"{stem}.selections.txt").write_text(table, encoding="utf-8")
 
 
-def prediction_of(run: Path, path: Path, out: Path, labels: Path | None = None, **settings: Any) -> Prediction:
+def prediction_of(source: Path, path: Path, out: Path, labels: Path | None = None, **settings: Any) -> Prediction:
     """Prepare a prediction; nothing is computed.
 
     Parameters
     ----------
-    run : Path
-        Folder of a finished run.
+    source : Path
+        Folder of a finished run, or exported file.
     path : Path
         Audio file, or folder of audio files.
     out : Path
@@ -370,11 +367,9 @@ def prediction_of(run: Path, path: Path, out: Path, labels: Path | None = None, 
     Refused
         If the run is not finished, the path has no audio, or the labels break a rule.
     """
-    finished = FinishedRun.of(run)
-    finished.check_version()
-    audio = list_audio(path)
+    digest, audio = check_source(source), list_audio(path)
     listed = None
     if labels is not None:
         listed = LabelledFiles.read(labels, audio.root, list(audio.table["path"]))
-        listed.classes(finished, finished.class_names())
-    return Prediction(store=out, run=run, run_digest=finished.digest(), audio=audio, labels=listed, **settings)
+        listed.classes(open_listener(source).info)
+    return Prediction(store=out, source=source, model_digest=digest, audio=audio, labels=listed, **settings)

@@ -24,9 +24,9 @@ from starlette.routing import Route
 from respcam.errors import Reason, Refused, Unusable
 from respcam.experiments.opened_run import OpenedRun
 from respcam.experiments.prediction import COLUMNS, axes_of, row_of, unit_of
-from respcam.experiments.standing import standings
 from respcam.report.page import asset, render
 from respcam.report.player import PlayerContent, View
+from respcam.sound.audio import read_raw
 
 log = logging.getLogger(__name__)
 
@@ -115,16 +115,16 @@ class Server:
         return guarded
 
     async def _page(self, request: Request) -> Response:
-        listed = standings(self.run.run)
+        info = self.run.info
         page = render(
             "served.html",
             scripts=["player.js", "served.js"],
             connects=True,
             title="respcam: a model listens",
-            run=self.run.run.name,
-            description=self.run.run.description(),
-            standings=[row.sentence for row in listed],
-            supported=[row.verdict == "supported" for row in listed],
+            run=info.name,
+            description=info.description,
+            standings=[row.sentence for row in info.standings],
+            supported=[row.verdict == "supported" for row in info.standings],
             megabytes=self.limits.bytes // 1_000_000,
             minutes=f"{self.limits.duration_s / 60:g}",
         )
@@ -187,7 +187,7 @@ class Server:
                         Reason.TOO_LONG, f"{duration_s:.0f} s; expected at most {self.limits.duration_s:g} s"
                     )
             try:
-                raw, rate_hz = self.run.decoded(path)
+                raw, rate_hz = read_raw(path)
             except Unusable as error:
                 raise Unusable(error.reason, error.detail.replace(f"{path}: ", "")) from error
         finally:
@@ -199,10 +199,10 @@ class Server:
         """Content of the player for one sound."""
         run = self.run
         waveform, facts = run.prepared(*self._decoded(body))
-        closeup = run.examiner.closeup(waveform)
+        closeup = run.closeup(waveform)
         row = row_of(run, "your sound", closeup, facts)
-        unit = unit_of(row, run.pipeline.class_names, None, (View(title="", closeup=closeup),))
-        content = PlayerContent(axes=axes_of(run), columns=COLUMNS, units=[unit]).plain
+        unit = unit_of(row, run.info.class_names, None, (View(title="", closeup=closeup),))
+        content = PlayerContent(axes=axes_of(run.info), columns=COLUMNS, units=[unit]).plain
         return {**content, "facts": asdict(facts)}
 
     def _without(self, body: bytes, low_hz: float, high_hz: float) -> dict[str, Any]:

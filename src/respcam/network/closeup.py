@@ -1,17 +1,12 @@
 """Close-up of one recording: its score over time, the heat for every class, and the sound of what is hot."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from respcam.data.patches import PatchSettings, patch_starts
-from respcam.heat.cam import Choice
 from respcam.heat.hottest import hot_cells
-from respcam.heat.resize import joined, to_input
-from respcam.network.occluded import log_odds
-from respcam.network.pipeline import Pipeline
-from respcam.network.trained import TrainedModel
+from respcam.sound.front_end import FrontEnd
 from respcam.sound.masking import split_sound
 
 
@@ -60,88 +55,29 @@ class Closeup:
     rest: HeardPart
 
 
-@dataclass(frozen=True)
-class Examiner:
-    """A model with the settings of its heat, ready for recordings.
+def heard_parts(
+    waveform: np.ndarray,
+    heat: np.ndarray,
+    fed_bands: Sequence[int],
+    front_end: FrontEnd,
+    probability: Callable[[np.ndarray], np.ndarray],
+) -> tuple[HeardPart, HeardPart]:
+    """Split a sound into what is hot and the rest, and ask the model about both.
 
-    Attributes
+    Parameters
     ----------
-    pipeline : Pipeline
-    model : TrainedModel
-    choices : tuple of Choice
-        Method and layers of heat, the main one first.
-    explained : PatchSettings
-        Length and hop of the patches for heat.
-    is_pooled : bool
-        Whether heat explains the score of the recording; else that of each patch by itself.
+    waveform : float32 [shape=(n_samples,)]
+    heat : float32 [shape=(fed band, frame)]
+    fed_bands : sequence of int
+        Numbers of the fed bands among those of the front end.
+    front_end : FrontEnd
+    probability : callable
+        Takes a waveform; returns the probability of each class.
     """
-
-    pipeline: Pipeline
-    model: TrainedModel
-    choices: tuple[Choice, ...]
-    explained: PatchSettings
-    is_pooled: bool
-
-    def closeup(self, waveform: np.ndarray) -> Closeup:
-        """Examine a recording.
-
-        Parameters
-        ----------
-        waveform : float32 [shape=(n_samples,)]
-            At the rate and level of the pipeline.
-
-        Raises
-        ------
-        Refused
-            If no patch can be cut from it.
-        """
-        units = self.pipeline.units(waveform)
-        scores = self.model.scores(units.grid(0))
-        probability = self.model.predict(units)[0]
-        frames = units.of(0)
-        heat = self._heat(units.grid(0, self.explained), len(frames))
-        hot = hot_cells(heat[0, probability.argmax()])
-        heard = split_sound(waveform, self._on_all_bands(hot), self.pipeline.front_end)
-        parts = [HeardPart(part, self.probability(part)) for part in heard]
-        return Closeup(
-            waveform=waveform,
-            log_mel=np.ascontiguousarray(frames.T),
-            probability=probability,
-            start_frame=patch_starts(len(units.frames[0]), self.pipeline.patches),
-            log_odds=log_odds(scores).float().cpu().numpy(),
-            heat=heat,
-            hot=parts[0],
-            rest=parts[1],
-        )
-
-    def probability(self, waveform: np.ndarray) -> np.ndarray:
-        """Probability of each class: float32 [shape=(class,)]."""
-        return self.model.predict(self.pipeline.units(waveform))[0]
-
-    def pooled_log_odds(self, waveform: np.ndarray) -> np.ndarray:
-        """Log-odds of each class, float64 [shape=(class,)]; they differ where probabilities round to one."""
-        scores = self.model.scores(self.pipeline.units(waveform).grid(0))
-        return log_odds(self.model.pooled(scores, [len(scores)]))[0].cpu().numpy()
-
-    def _heat(self, patches: np.ndarray, n_frames: int) -> np.ndarray:
-        """Heat along the recording: float32 [shape=(choice, class, band, frame)]."""
-        n_classes = len(self.pipeline.class_names)
-        starts = patch_starts(n_frames, self.explained)
-        heat = np.empty((len(self.choices), n_classes, patches.shape[1], n_frames), dtype=np.float32)
-        counts = [len(patches)] if self.is_pooled else [1] * len(patches)
-        for number in range(n_classes):
-            target = np.full(len(counts), number, dtype=np.int64)
-            maps = self.model.heat(patches, counts, target, self.choices)
-            for place, choice in enumerate(self.choices):
-                spread = to_input(maps[choice], *patches.shape[1:]).numpy()
-                heat[place, number] = joined(spread, starts, n_frames, is_mean=not self.is_pooled)
-        return heat
-
-    def _on_all_bands(self, is_hot: np.ndarray) -> np.ndarray:
-        """Cells of the fed bands as cells of all bands of the front end."""
-        cells = np.zeros((self.pipeline.front_end.n_bands, is_hot.shape[1]), dtype=bool)
-        cells[self.pipeline.fed_bands] = is_hot
-        return cells
+    cells = np.zeros((front_end.n_bands, heat.shape[1]), dtype=bool)
+    cells[list(fed_bands)] = hot_cells(heat)
+    hot, rest = split_sound(waveform, cells, front_end)
+    return HeardPart(hot, probability(hot)), HeardPart(rest, probability(rest))
 
 
 def shown_classes(probability: np.ndarray, first: Sequence[int], most: int = 4) -> list[int]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from respcam.data import run_folder
-from respcam.data.patches import PatchSettings, patch_starts
+from respcam.data.patches import PatchSettings, check_length
 from respcam.errors import Refused
 from respcam.heat.bands import BandSelection
 from respcam.network.inputs import Units
@@ -112,9 +112,7 @@ class Pipeline:
             If no patch can be cut from the waveform.
         """
         frames = log_mel(waveform, self.front_end).T
-        if not len(patch_starts(len(frames), self.patches)):
-            needed = self.patches.length_frames if self.patches.pad == "none" else 1
-            raise Refused(f"the recording has {len(frames)} frames of log-mel; expected at least {needed}")
+        check_length(len(frames), self.patches)
         number = np.arange(self.front_end.n_bands)
         is_fed, is_masked = np.isin(number, self.fed_bands), ~np.isin(number, self.kept_bands)
         target = np.zeros(1, dtype=np.int64)

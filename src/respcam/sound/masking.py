@@ -1,6 +1,7 @@
 """Split of a sound into two parts by a mask over mel bands and frames."""
 
 import numpy as np
+from scipy import fft
 
 from respcam.sound.front_end import FrontEnd, band_edges_hz
 
@@ -39,24 +40,34 @@ def split_sound(
     >>> bool(np.std(rest) < 0.11 * np.std(inside))
     True
     """
-    from scipy.signal import ShortTimeFFT  # takes a second to import
-    from scipy.signal.windows import hann
-
     hop, length = front_end.hop_samples, front_end.window_samples
-    transform = ShortTimeFFT(
-        hann(length, sym=False), hop, front_end.sample_rate_hz, mfft=front_end.n_fft, fft_mode="onesided"
-    )
-    spectrum = transform.stft(waveform.astype(np.float64))
-    # slice p has its centre at p * hop, frame t at t * hop + length / 2
-    slices = np.arange(transform.p_min, transform.p_max(len(waveform)))
-    frame = np.clip(np.round(slices - length / (2 * hop)).astype(int), 0, is_inside.shape[1] - 1)
-    edges_hz = band_edges_hz(front_end)
-    band = np.abs(transform.f[:, None] - edges_hz[:, 1]).argmin(axis=1)
-    is_heard = (transform.f >= edges_hz[0, 0]) & (transform.f <= edges_hz[-1, 2])
-    mask = is_inside[band][:, frame] & is_heard[:, None]
-    quiet = 10 ** (other_db / 20)
+    front = length  # zeros before and after, so that every sample lies in as many frames as any other
+    padded = np.pad(waveform.astype(np.float32), (front, front + hop))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
+    window = np.hanning(length + 1)[:-1].astype(np.float32)
+    spectrum = fft.rfft(windows * window, front_end.n_fft)
+    frame = (np.arange(len(windows)) * hop - front) / hop  # frame of the log-mel with the same samples
+    place = np.clip(np.round(frame).astype(int), 0, is_inside.shape[1] - 1)
+    f_hz, edges_hz = fft.rfftfreq(front_end.n_fft, 1 / front_end.sample_rate_hz), band_edges_hz(front_end)
+    band = np.abs(f_hz[:, None] - edges_hz[:, 1]).argmin(axis=1)
+    is_heard = (f_hz >= edges_hz[0, 0]) & (f_hz <= edges_hz[-1, 2])
+    mask = is_inside[band][:, place].T & is_heard
+    quiet = np.float32(10 ** (other_db / 20))
+    share = _overlapped(np.broadcast_to(window**2, windows.shape), hop, len(padded))
     inside, rest = (
-        transform.istft(spectrum * np.where(kept, 1.0, quiet), k1=len(waveform)).astype(np.float32)
+        _overlapped(fft.irfft(spectrum * np.where(kept, np.float32(1), quiet))[:, :length] * window, hop, len(padded))
         for kept in (mask, ~mask)
     )
-    return inside, rest
+    kept_samples = slice(front, front + len(waveform))
+    return tuple((part / share)[kept_samples].astype(np.float32) for part in (inside, rest))  # type: ignore[return-value]
+
+
+def _overlapped(frames: np.ndarray, hop: int, n_samples: int) -> np.ndarray:
+    """Add up frames at every hop: float32 [shape=(n_samples,)], at least the smallest number where there is none."""
+    total = np.full(n_samples, np.finfo(np.float32).tiny, dtype=np.float32)
+    for offset in range(0, frames.shape[1], hop):  # pieces of one hop lie side by side
+        piece = frames[:, offset : offset + hop]
+        padded = np.pad(piece, ((0, 0), (0, hop - piece.shape[1]))).ravel()
+        end = min(n_samples, offset + len(padded))
+        total[offset:end] += padded[: end - offset]
+    return total

@@ -20,7 +20,8 @@ from respcam.errors import Refused
 from respcam.heat.bands import GroupedBands, HzGroups
 from respcam.heat.cam import margins
 from respcam.heat.resize import joined
-from respcam.network.closeup import Closeup, Examiner, HeardPart
+from respcam.network.closeup import Closeup, HeardPart
+from respcam.network.examiner import Examiner
 from respcam.stages.explain import Explain
 from respcam.store.stage import Stage
 
