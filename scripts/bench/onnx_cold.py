@@ -54,9 +54,10 @@ def main() -> None:
 def warm(arguments: argparse.Namespace) -> list[float]:
     """Seconds for scores and heat of the recording, each of 20 times."""
     from respcam.experiments.onnx_model import CLOSEUP, OnnxModel
+    from respcam.sound.audio import read_raw
 
     model = OnnxModel.open(arguments.onnx)
-    waveform, _ = model.read(arguments.sound)
+    waveform = model.prepared(*read_raw(arguments.sound))
     seconds = []
     for _ in range(25):
         start = time.perf_counter()

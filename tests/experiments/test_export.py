@@ -21,6 +21,7 @@ from respcam.experiments.opened_run import open_run
 from respcam.experiments.opening import open_listener
 from respcam.experiments.prediction import prediction_of
 from respcam.heat.bands import BandSelection
+from respcam.sound.audio import read_raw
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.run import Run
 
@@ -54,7 +55,7 @@ def check(run, path, waveforms):
 
 def test_the_file_equals_the_pipeline(finished, exported):
     run = open_run(finished[1])
-    waveforms = [run.read(path)[0] for path in sources(finished)[:6]]
+    waveforms = [run.prepared(*read_raw(path)) for path in sources(finished)[:6]]
     noise = 0.1 * np.random.default_rng(0).standard_normal(200_000).astype(np.float32)
     lengths = (400, 7000, 15_599, 15_600, 15_760, 23_280, 200_000)
     check(run, exported, [*waveforms, *(noise[:n] for n in lengths)])
@@ -169,7 +170,7 @@ def test_fifty_real_recordings(finished, exported):
     run = open_run(finished[1])
     paths = sorted((DATA / "sprsound2022").rglob("*.wav"))[::40][:50]
     assert len(paths) == 50
-    check(run, exported, [run.read(path)[0] for path in paths])
+    check(run, exported, [run.prepared(*read_raw(path)) for path in paths])
 
 
 def test_the_command_says_what_is_missing(command):

@@ -8,13 +8,12 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import NoReturn, ParamSpec
-
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
-from omegaconf import DictConfig
+from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
 from respcam.errors import Refused
+
+if TYPE_CHECKING:  # takes a tenth of a second, which commands without Hydra need not wait
+    from omegaconf import DictConfig
 
 log = logging.getLogger(__name__)
 
@@ -65,12 +64,14 @@ def _end(line: str, status: int) -> NoReturn:
     raise SystemExit(status) from None
 
 
-def fails_alone(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], None]:
+def fails_alone(job: Callable[["DictConfig"], None]) -> Callable[["DictConfig"], None]:
     """End a refused job with its line; in a sweep only this job fails, and the sweep goes on with the others."""
 
     @functools.wraps(job)
-    def guarded(cfg: DictConfig) -> None:
+    def guarded(cfg: "DictConfig") -> None:
         if is_sweep():
+            from hydra.core.hydra_config import HydraConfig
+
             os.chdir(HydraConfig.get().runtime.cwd)  # the workers of Ray start elsewhere
         try:
             job(cfg)
@@ -86,4 +87,7 @@ def fails_alone(job: Callable[[DictConfig], None]) -> Callable[[DictConfig], Non
 
 def is_sweep() -> bool:
     """True within a job of a multirun."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
     return HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN

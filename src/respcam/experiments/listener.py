@@ -1,7 +1,6 @@
 """Listener: a model with all that stands beside its scores, from a run folder or an exported file."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,8 +11,8 @@ from respcam.data.trained_on import RecordingFacts, TrainedOn, blank_share
 from respcam.experiments.standing import Standing
 from respcam.heat.bands import HzGroups
 from respcam.network.closeup import Closeup
-from respcam.sound.audio import AudioSettings, read_raw, resample, rms
-from respcam.sound.front_end import FrontEnd, log_mel
+from respcam.sound.audio import AudioSettings, resample, rms
+from respcam.sound.front_end import FrontEnd, n_frames
 
 EXPORTED = ".onnx"  # suffix of an exported model
 BAND_COLUMNS = ["band", "lower_hz", "centre_hz", "upper_hz"]
@@ -110,38 +109,43 @@ class Listener:
         """
         raise NotImplementedError
 
-    def read(self, path: str | Path, device: str = "") -> tuple[np.ndarray, RecordingFacts]:
-        """Read a recording as the run does.
+    def examine(
+        self, raw: np.ndarray, rate_hz: int, device: str = "", is_brief: bool = False
+    ) -> tuple[Closeup, RecordingFacts]:
+        """Bring a decoded recording to the rate and level of the run, and examine it.
 
         Parameters
         ----------
-        path : str or Path
+        raw : float32 [shape=(n_samples,)]
+            Result of `respcam.sound.audio.read_raw`.
+        rate_hz : int
         device : str
             Name of the device; blank if unknown.
-
-        Returns
-        -------
-        waveform : float32 [shape=(n_samples,)]
-            At the rate and level of the run.
-        facts : RecordingFacts
+        is_brief : bool
+            Whether the heat of the first method is enough.
 
         Raises
         ------
-        Unusable
-            If the recording cannot be used.
+        Refused
+            If the recording is too short.
+        """
+        level_db, duration_s = 20 * float(np.log10(rms(raw))), len(raw) / rate_hz
+        closeup = self.closeup(self.prepared(raw, rate_hz), is_brief)
+        log_mel = closeup.log_mel[:, : n_frames(len(closeup.waveform), self.info.front_end)]
+        blank = blank_share(log_mel, self.info.front_end.floor)
+        return closeup, RecordingFacts(float(rate_hz), duration_s, level_db, blank, device)
+
+    def prepared(self, raw: np.ndarray, rate_hz: int) -> np.ndarray:
+        """Bring a decoded recording to the rate and level of the run: float32 [shape=(n_samples,)].
+
+        Raises
+        ------
         Refused
             If it is too short.
         """
-        return self.prepared(*read_raw(path), device)
-
-    def prepared(self, raw: np.ndarray, rate_hz: int, device: str = "") -> tuple[np.ndarray, RecordingFacts]:
-        """Bring a decoded recording to the rate and level of the run; see `read`."""
-        level_db, duration_s = 20 * float(np.log10(rms(raw))), len(raw) / rate_hz
         waveform = resample(raw, rate_hz, self.info.audio)
-        frames = log_mel(waveform, self.info.front_end)
-        check_length(frames.shape[1], self.info.patches)
-        blank = blank_share(frames[self.info.fed_bands], self.info.front_end.floor)
-        return waveform, RecordingFacts(float(rate_hz), duration_s, level_db, blank, device)
+        check_length(n_frames(len(waveform), self.info.front_end), self.info.patches)
+        return waveform
 
     def cautions(self, facts: RecordingFacts) -> list[str]:
         """Say in which respect a recording lies outside of the training recordings."""

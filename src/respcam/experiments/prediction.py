@@ -21,6 +21,7 @@ from respcam.heat.band_heat import profile_of
 from respcam.network.closeup import Closeup
 from respcam.report.player import PlayerAxes, PlayerContent, PlayerUnit, View
 from respcam.report.predict_page import PredictContent, write_predict_page
+from respcam.sound.audio import read_raw
 from respcam.store.artifact import digest_of, incidental
 from respcam.store.divided import Divided, Piece
 from respcam.store.tables import Document, Table
@@ -106,9 +107,7 @@ def _heard(
     """Close-up and facts of a file; those of the last files are kept for the page."""
     if path.exists() and not path.is_file():
         raise Unusable(Reason.UNREADABLE, "not a regular file")
-    model = _opened(source, device)
-    waveform, facts = model.read(path, source_device)
-    return model.closeup(waveform, is_brief), facts
+    return _opened(source, device).examine(*read_raw(path), source_device, is_brief)
 
 
 def predict_file(source: Path, device: str, root: Path, path: str, source_device: str) -> dict[str, Any]:

@@ -198,8 +198,7 @@ class Server:
     def _player_of(self, body: bytes) -> dict[str, Any]:
         """Content of the player for one sound."""
         run = self.run
-        waveform, facts = run.prepared(*self._decoded(body))
-        closeup = run.closeup(waveform)
+        closeup, facts = run.examine(*self._decoded(body))
         row = row_of(run, "your sound", closeup, facts)
         unit = unit_of(row, run.info.class_names, None, (View(title="", closeup=closeup),))
         content = PlayerContent(axes=axes_of(run.info), columns=COLUMNS, units=[unit]).plain
@@ -208,7 +207,7 @@ class Server:
     def _without(self, body: bytes, low_hz: float, high_hz: float) -> dict[str, Any]:
         """Probabilities with a band of Hz replaced by its mean over the training."""
         run = self.run
-        waveform, _ = run.prepared(*self._decoded(body))
+        waveform = run.prepared(*self._decoded(body))
         p, n_bands = run.probability_without(waveform, low_hz, high_hz)
         return {"p": p, "n_bands": n_bands}
 

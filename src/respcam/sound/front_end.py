@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import fft
 
 from respcam.errors import Refused
 
@@ -238,6 +237,9 @@ class LogMel:
 
     def __init__(self, settings: FrontEnd):
         self.settings = settings
+        from scipy import fft  # takes a fifth of a second to import, which an exported model need not wait
+
+        self._rfft = fft.rfft
         phase = 2 * np.pi * np.arange(settings.window_samples) / settings.window_samples
         self.window = (0.5 - 0.5 * np.cos(phase)).astype(np.float32)
         matrix = mel_matrix(settings)
@@ -269,7 +271,7 @@ class LogMel:
             block = frames[first : first + BLOCK_FRAMES]
             padded = self._padded[: len(block)]
             np.multiply(block, self.window, out=padded[:, : settings.window_samples])
-            magnitude = np.abs(fft.rfft(padded)[:, self.used_bins])
+            magnitude = np.abs(self._rfft(padded)[:, self.used_bins])
             np.matmul(magnitude, self.filters, out=out[first : first + len(block)])
         out += np.float32(settings.log_offset)
         return np.log(out, out=out)

@@ -1,7 +1,6 @@
 """Split of a sound into two parts by a mask over mel bands and frames."""
 
 import numpy as np
-from scipy import fft
 
 from respcam.sound.front_end import FrontEnd, band_edges_hz
 
@@ -41,21 +40,24 @@ def split_sound(
     True
     """
     hop, length = front_end.hop_samples, front_end.window_samples
+    # NumPy's FFT and not SciPy's, which takes a fifth of a second to import
     front = length  # zeros before and after, so that every sample lies in as many frames as any other
     padded = np.pad(waveform.astype(np.float32), (front, front + hop))
     windows = np.lib.stride_tricks.sliding_window_view(padded, length)[::hop]
     window = np.hanning(length + 1)[:-1].astype(np.float32)
-    spectrum = fft.rfft(windows * window, front_end.n_fft)
+    spectrum = np.fft.rfft(windows * window, front_end.n_fft)
     frame = (np.arange(len(windows)) * hop - front) / hop  # frame of the log-mel with the same samples
     place = np.clip(np.round(frame).astype(int), 0, is_inside.shape[1] - 1)
-    f_hz, edges_hz = fft.rfftfreq(front_end.n_fft, 1 / front_end.sample_rate_hz), band_edges_hz(front_end)
+    f_hz, edges_hz = np.fft.rfftfreq(front_end.n_fft, 1 / front_end.sample_rate_hz), band_edges_hz(front_end)
     band = np.abs(f_hz[:, None] - edges_hz[:, 1]).argmin(axis=1)
     is_heard = (f_hz >= edges_hz[0, 0]) & (f_hz <= edges_hz[-1, 2])
     mask = is_inside[band][:, place].T & is_heard
     quiet = np.float32(10 ** (other_db / 20))
     share = _overlapped(np.broadcast_to(window**2, windows.shape), hop, len(padded))
     inside, rest = (
-        _overlapped(fft.irfft(spectrum * np.where(kept, np.float32(1), quiet))[:, :length] * window, hop, len(padded))
+        _overlapped(
+            np.fft.irfft(spectrum * np.where(kept, np.float32(1), quiet))[:, :length] * window, hop, len(padded)
+        )
         for kept in (mask, ~mask)
     )
     kept_samples = slice(front, front + len(waveform))

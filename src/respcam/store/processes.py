@@ -5,7 +5,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
 from typing import Any, TypeVar
 
-from loky import cpu_count, get_reusable_executor
 from threadpoolctl import threadpool_limits
 
 from respcam.errors import Refused
@@ -20,7 +19,11 @@ def number_of(workers: int) -> int:
     """Turn a setting into a number of processes; -1 is the number of cores available to this process."""
     if workers == 0 or workers < -1:
         raise Refused(f"workers is {workers}; expected at least 1, or -1 for every core")
-    return cpu_count() if workers == -1 else workers
+    if workers != -1:
+        return workers
+    from loky import cpu_count  # takes a tenth of a second to import
+
+    return cpu_count()
 
 
 def results(
@@ -56,6 +59,8 @@ def results(
             current = next(waiting, None)
             while current or running:
                 for number, piece in islice(waiting, max(0, AHEAD * n_others - len(running))):
+                    from loky import get_reusable_executor
+
                     executor = get_reusable_executor(n_others, env=ONE_THREAD)
                     running[executor.submit(function, *piece)] = number
                 if current:
