@@ -16,6 +16,7 @@ READMES = [
         "scripts/bench/README.md",
         "src/respcam/README.md",
         "src/respcam/evidence/README.md",
+        "src/respcam/experiments/README.md",
     )
 ]
 PROGRAMS = {"respcam", "python", "pip", "./scripts/demo", "./scripts/test", "source"}

@@ -277,3 +277,16 @@ def test_a_top_group_on_the_log_floor_is_warned_of():
 def test_a_device_that_is_not_known_is_a_stratum():
     tables, _ = examined(device=lambda units: np.where(np.arange(len(units)) % 3 == 0, "", by_turns(units)))
     assert set(tables["strata"]["value"]) == {"Meditron", "Litt3200", confounds.NOT_KNOWN}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"age_years"}, "the patient (age)"),
+        ({"age_years", "sex"}, "the patient (age, sex)"),
+        ({"device", "level_db"}, "the recording"),
+        ({"device", "sex"}, "the patient or the recording"),
+    ],
+)
+def test_metadata_are_about_the_patient_or_the_recording(fields, words):
+    assert confounds._source_of(fields) == words

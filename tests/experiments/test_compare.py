@@ -89,7 +89,9 @@ def test_experiments_are_named_by_what_tells_them_apart(tmp_path):
     runs = [run_in(tmp_path / "a", experiment="1" * 64), run_in(tmp_path / "b", fold=0, experiment="2" * 64)]
     assert list(_experiments(runs)) == ["split official", "split patient_kfold"]
     alike = [run_in(tmp_path / "c", experiment="1" * 64), run_in(tmp_path / "d", experiment="2" * 64)]
-    assert [name.rpartition(" ")[2] for name in _experiments(alike)] == ["(11111111)", "(22222222)"]
+    names = list(_experiments(alike))
+    assert [name.split(" (")[0][-7:] for name in names] == ["group 1", "group 2"]
+    assert all(run.name in name for run, name in zip(alike, names, strict=True))
 
 
 def test_a_comparison_is_made_once(tmp_path):

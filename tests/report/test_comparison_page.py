@@ -32,7 +32,12 @@ def difference(arm, stratum="all recordings", metric="auroc", **changes):
 
 def run_row(arm, seed, **changes):
     row = {"run": f"{arm}{seed}", "bands": arm, "n_bands": 54, "n_patients": 12, **dict.fromkeys(METRICS, 0.5)}
-    heat = {"heat_is_supported": True, "heat_densest_hz": "275-450", "occlusion_most_hz": "450-625"}
+    heat = {
+        "heat_is_supported": True,
+        "heat_class": "wheeze",
+        "heat_densest_hz": "275-450",
+        "occlusion_most_hz": "450-625",
+    }
     return {**row, "auroc": 0.6 + 0.1 * seed, **heat, **changes}
 
 
@@ -147,11 +152,11 @@ def test_supported_heat_is_counted_over_the_trainings_of_an_arm():
         [("pruned", True, "275-450", "275-450"), ("pruned", False, "1840-2000", "275-450"),
          ("pruned", True, "275-450", "450-625"), ("all", False, "100-275", "275-450"), ("all", None, None, None)],
         columns=["bands", "heat_is_supported", "heat_densest_hz", "occlusion_most_hz"],
-    )  # fmt: skip
+    ).assign(heat_class="wheeze")  # fmt: skip
     assert _heat_of_arms(table, ["all", "pruned", "random"]) == [
-        {"arm": "all", "n_runs": 1, "n_supported": 0, "heat_densest_hz": ["100-275 (1)"],
+        {"arm": "all", "n_runs": 1, "n_supported": 0, "class": "wheeze", "heat_densest_hz": ["100-275 (1)"],
          "occlusion_most_hz": ["275-450 (1)"]},
-        {"arm": "pruned", "n_runs": 3, "n_supported": 2, "heat_densest_hz": ["275-450 (2)", "1840-2000 (1)"],
+        {"arm": "pruned", "n_runs": 3, "n_supported": 2, "class": "wheeze", "heat_densest_hz": ["275-450 (2)", "1840-2000 (1)"],
          "occlusion_most_hz": ["275-450 (2)", "450-625 (1)"]},
     ]  # fmt: skip
 

@@ -95,6 +95,22 @@ def test_a_cutoff_is_suggested_or_none_is(tmp_path):
     assert section_of(replace(trust, summary=summary), tmp_path)["cutoff"].startswith("No cut-off keeps the loss")
 
 
+def test_no_cutoff_is_suggested_for_a_model_that_may_guess(tmp_path):
+    metrics = {**made_up_page.tables().metrics, "validation": made_up_page.metrics_of(0.53)}
+    content = section(made_up_page.trust(), made_up_page.tables().bands, metrics, tmp_path)
+    assert content["cutoff"].startswith(
+        "No cut-off is suggested: on the validation patients, the model is not surely"
+    )
+
+
+def test_a_cutoff_below_blank_bands_says_so(tmp_path):
+    trust = made_up_page.trust()
+    assert "log floor" not in section_of(trust, tmp_path)["cutoff"]
+    blank = trust.tables["blank"].assign(blank=[0.1, 0.95] * 2)
+    cutoff = section_of(replace(trust, tables={**trust.tables, "blank": blank}), tmp_path)["cutoff"]
+    assert "Above it, 95% of the input is blank (log floor)" in cutoff
+
+
 def test_what_a_layer_sees_is_in_hz(tmp_path):
     fields = section_of(made_up_page.trust(), tmp_path)["fields"]
     assert [field["seen_hz"] for field in fields] == ["445 to 1136 Hz"] * 2

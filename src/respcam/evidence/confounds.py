@@ -18,6 +18,7 @@ CATEGORIES = ("device", "site", "sex")
 NUMBERS = ("age_years", "source_rate_hz", "duration_s", "level_db")
 STRATA = {"device": "device", "source_rate_hz": "source rate"}  # column: word
 PASSBAND = 0.95  # share of half a source rate; above it the filter of the resampler attenuates
+OF_PATIENT = {"sex", "age_years"}
 NOT_KNOWN = "not known"
 
 
@@ -60,9 +61,10 @@ def _caution_sentence(caution: Caution) -> str:
     match caution.kind:
         case CautionKind.METADATA:
             scores = "; ".join(f"{row['fields']} {row['auroc']:.3f}" for row in figures["metadata"])
+            fields = {name for row in figures["metadata"] for name in row["fields"].split(", ")}
             return (
                 f"metadata alone separates the classes nearly as well as the model (AUROC {scores}; model "
-                f"{figures['auroc']:.3f}): the model may recognise the recording, not the illness"
+                f"{figures['auroc']:.3f}): the model may recognise {_source_of(fields)}, not the illness"
             )
         case CautionKind.SHORTCUT:
             word, views = STRATA[figures["field"]], figures["views"]
@@ -82,6 +84,14 @@ def _caution_sentence(caution: Caution) -> str:
                 f"{figures['n_units']} {figures['unit']}s come from a source rate as low as "
                 f"{figures['lowest_rate_hz']:g} Hz, too low for this group: the model may recognise the source rate"
             )
+
+
+def _source_of(fields: set[str]) -> str:
+    """What metadata are about: the patient, the recording, or both."""
+    is_of_patient = bool(fields & OF_PATIENT)
+    if fields <= OF_PATIENT:
+        return "the patient (" + ", ".join(sorted(name.removesuffix("_years") for name in fields)) + ")"
+    return "the patient or the recording" if is_of_patient else "the recording"
 
 
 def metadata_of(recordings: pd.DataFrame, resampled: pd.DataFrame) -> pd.DataFrame:

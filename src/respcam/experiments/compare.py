@@ -56,7 +56,7 @@ COLUMNS = [
     "sentence",
 ]
 FEWEST_PATIENTS = 10  # least number of patients of a stratum that is compared
-WITHOUT_HEAT = {"is_supported": None, "top": {"heat": None, "occlusion": None}}
+WITHOUT_HEAT: dict[str, Any] = {"is_supported": None, "top": {"heat": None, "occlusion": None}, "classes": []}
 
 
 @dataclass(frozen=True)
@@ -213,6 +213,7 @@ def _rows(run: FinishedRun) -> list[dict[str, Any]]:
         verdict = run.verdicts().get(part, WITHOUT_HEAT)
         row["heat_is_supported"] = verdict["is_supported"]
         row["heat_densest_hz"], row["occlusion_most_hz"] = verdict["top"]["heat"], verdict["top"]["occlusion"]
+        row["heat_class"] = verdict["classes"][0]["class"] if verdict["classes"] else ""
         rows.append(row)
     return rows
 
@@ -230,7 +231,11 @@ def _experiments(runs: Iterable[FinishedRun]) -> dict[str, list[FinishedRun]]:
         for digest, description in first.items()
     }
     if len(set(names.values())) < len(names):
-        names = {digest: f"{name} ({digest[:8]})" for digest, name in names.items()}
+        numbers = {digest: number for number, digest in enumerate(sorted(groups), start=1)}
+        names = {
+            digest: f"{name}, group {numbers[digest]} (other settings: see config.yaml of {groups[digest][0].name})"
+            for digest, name in names.items()
+        }
     return {names[digest]: members for digest, members in groups.items()}
 
 

@@ -83,20 +83,34 @@ def connected(is_marked: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     >>> [rows.tolist() for rows, columns in connected(np.eye(3, dtype=bool))]
     [[0, 1, 2]]
     """
-    waiting = set(zip(*(axis.tolist() for axis in np.nonzero(is_marked)), strict=True))
-    groups = []
-    while waiting:
-        front = [waiting.pop()]
-        group = list(front)
-        while front:
-            row, column = front.pop()
-            beside = {(row + y, column + x) for y in (-1, 0, 1) for x in (-1, 0, 1)} & waiting
-            waiting -= beside
-            front += beside
-            group += beside
-        rows, columns = np.array(sorted(group)).T
-        groups.append((rows, columns))
-    return groups
+    padded = np.pad(is_marked, ((0, 0), (1, 1))).astype(np.int8)
+    row, edge = np.nonzero(np.diff(padded, axis=1))
+    runs = list(zip(row[::2].tolist(), edge[::2].tolist(), edge[1::2].tolist(), strict=True))  # row, start, end
+    leader = list(range(len(runs)))
+
+    def first_of(run: int) -> int:
+        while leader[run] != run:
+            leader[run] = run = leader[leader[run]]
+        return run
+
+    before = 0  # first run of the row above that may still touch
+    for number, (of_row, start, end) in enumerate(runs):
+        while runs[before][0] < of_row - 1 or (runs[before][0] == of_row - 1 and runs[before][2] < start):
+            before += 1
+        above = before
+        while runs[above][0] == of_row - 1 and runs[above][1] <= end:
+            leader[first_of(above)] = first_of(number)
+            above += 1
+    groups: dict[int, list[tuple[int, int, int]]] = {}
+    for number, run in enumerate(runs):
+        groups.setdefault(first_of(number), []).append(run)
+    return [
+        (
+            np.concatenate([np.full(end - start, of_row) for of_row, start, end in members]),
+            np.concatenate([np.arange(start, end) for _, start, end in members]),
+        )
+        for members in groups.values()
+    ]
 
 
 def audacity_labels(regions: Sequence[HotRegion], label: str) -> str:

@@ -52,7 +52,7 @@ class PartTables:
     name : str
     runs : DataFrame
         A row per run: ``bands`` (name of the arm), ``n_bands, n_patients``, every metric, ``heat_is_supported,
-        heat_densest_hz, occlusion_most_hz``.
+        heat_class, heat_densest_hz, occlusion_most_hz``.
     differences : DataFrame
         A row per arm for the metric of the page and all recordings: ``arm, value, low, high, interval_over,
         p_corrected, detectable, n_trainings, n_patients, verdict, sentence``.
@@ -196,6 +196,7 @@ def _heat_of_arms(runs: pd.DataFrame, arms: Sequence[str]) -> list[dict[str, Any
         of_arm = tested[tested["bands"] == arm]
         if len(of_arm):
             row = {"arm": arm, "n_runs": len(of_arm), "n_supported": int(of_arm["heat_is_supported"].sum())}
+            row["class"] = ", ".join(sorted(set(of_arm["heat_class"])))
             for name in ("heat_densest_hz", "occlusion_most_hz"):
                 row[name] = [f"{group} ({n})" for group, n in of_arm[name].value_counts().items()]
             rows.append(row)

@@ -230,7 +230,8 @@ def _png(values: np.ndarray, low: float, high: float) -> str:
     """Grey picture with the highest band on top; white is ``high``."""
     scaled = np.clip((values[::-1] - low) / max(high - low, 1e-12), 0, 1)
     memory = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(np.round(255 * scaled).astype(np.uint8))).save(memory, "PNG")
+    grey = np.ascontiguousarray(np.round(255 * scaled).astype(np.uint8))
+    Image.fromarray(grey).save(memory, "PNG", compress_level=4)
     return base64.b64encode(memory.getvalue()).decode("ascii")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from respcam.data.splits import VALIDATION
 from respcam.heat.cam import METHODS, Choice
 from respcam.report import figures
 from respcam.report.page import DASH, MINUS, InlineFigure, save_figure
@@ -14,6 +15,7 @@ from respcam.report.page import DASH, MINUS, InlineFigure, save_figure
 TABLES = ("occlusion", "methods", "profiles", "localisation", "metadata", "strata", "blank")
 TEXT_COLUMNS = ("layers", "score", "fill", "objections", "outcome", "densest_hz", "costliest_hz")  # may be blank
 BASELINES = {"loudest_band": "loudest band", "loudest_moment": "loudest moment"}
+MOSTLY_BLANK = 0.8  # share of blank cells from which a band counts as empty
 OCCLUSION = "occlusion"  # rows of profiles.csv that no method made
 ANSWERS = {"supported": "Yes", "undecided": "Not decided", "not_supported": "No"}
 OUTCOMES = {"supported": "supported", "undecided": "undecided", "not_supported": "not supported"}
@@ -89,7 +91,7 @@ def section(trust: TrustTables, bands: pd.DataFrame, metrics: Mapping[str, Any],
     return {
         "parts": [_part(trust, name, metrics[name], folder) for name in summary["parts"]],
         "limits": summary["settings"]["limits"],
-        "cutoff": _cutoff(summary["cutoff"]),
+        "cutoff": _cutoff(summary["cutoff"], metrics, trust),
         "sources": list(METHODS.values()),
         "fields": [_field(row, bands) for row in summary["fields"]],
     }
@@ -210,7 +212,14 @@ def _blank(table: pd.DataFrame) -> dict[str, Any]:
     return {"blank_hz": list(dict.fromkeys(table["hz"])), "blank": rows}
 
 
-def _cutoff(cutoff: Mapping[str, Any]) -> str:
+def _cutoff(cutoff: Mapping[str, Any], metrics: Mapping[str, Any], trust: TrustTables) -> str:
+    """The suggested cut-off in words; none for a model that guesses, and with a word on bands that are blank."""
+    low = metrics[VALIDATION]["auroc"]["low"] if VALIDATION in metrics else None
+    if low is None or low <= 0.5:
+        return (
+            "No cut-off is suggested: on the validation patients, the model is not surely better than guessing. "
+            "A model that does not listen loses nothing when bands are removed."
+        )
     basis = (
         f"Measured on {cutoff['n_units']} recordings of {cutoff['n_patients']} validation patients; bands above the "
         f"cut-off were replaced by {figures.FILL_WORDS[cutoff['fill']]}. It is a suggestion for a run with fewer "
@@ -220,7 +229,20 @@ def _cutoff(cutoff: Mapping[str, Any]) -> str:
         return f"No cut-off keeps the loss of AUROC within {cutoff['margin']:g} with 95 % confidence. {basis}"
     return (
         f"{cutoff['cutoff_hz']:g} Hz is the lowest suitable cut-off: there and at every higher cut-off the loss of "
-        f"AUROC stays within {cutoff['margin']:g} with 95 % confidence. {basis}"
+        f"AUROC stays within {cutoff['margin']:g} with 95 % confidence. {basis}{_blank_above(cutoff, trust)}"
+    )
+
+
+def _blank_above(cutoff: Mapping[str, Any], trust: TrustTables) -> str:
+    """Warn where the removed bands hold no sound in these recordings: then nothing was tested there."""
+    blank = trust.tables["blank"]
+    above = blank[blank["hz"].str.split("-").str[0].astype(float) >= cutoff["cutoff_hz"]]
+    share = above["blank"].mean()
+    if above.empty or share < MOSTLY_BLANK:
+        return ""
+    return (
+        f" Above it, {share:.0%} of the input is blank (log floor): there is next to no sound to remove in these "
+        "recordings, so the cut-off says nothing about recordings that have some."
     )
 
 
