@@ -24,6 +24,7 @@ from respcam.experiments.differences import (
     differences,
 )
 from respcam.experiments.finished import DESCRIPTION, FinishedRun
+from respcam.experiments.side_by_side import side_by_side
 from respcam.metrics import METRICS, BootstrapSettings
 from respcam.report.comparison_page import (
     ComparisonContent,
@@ -114,7 +115,7 @@ class Comparison(Stage):
     """
 
     name: ClassVar[str] = "compare"
-    schema: ClassVar[int] = 6
+    schema: ClassVar[int] = 7
 
     identities: list[list[str]]
     settings: ComparisonSettings
@@ -190,8 +191,20 @@ class Comparison(Stage):
             notes=_notes(self.runs),
             # the finished folder will have the same parent, so the links stay valid
             links={run.name: os.path.relpath(run.page, folder) for run in self.runs},
+            player=side_by_side(_one_per_arm(experiments, self.settings.base)),
         )
         write_comparison_page(content, folder)
+
+
+def _one_per_arm(experiments: Mapping[str, Sequence[FinishedRun]], base: str) -> dict[str, FinishedRun]:
+    """A run of every arm, that of the lowest seed and fold, by a title that tells them apart."""
+    titled = {}
+    for name, members in experiments.items():
+        for arm in _arms(members, base):
+            of_arm = [run for run in members if _arm(run) == arm]
+            run = min(of_arm, key=lambda run: (run.description()["seed"], run.description()["fold"] or 0))
+            titled[arm if len(experiments) == 1 else f"{name}, {arm}"] = run
+    return titled
 
 
 def _rows(run: FinishedRun) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """Finished runs: the files of a run folder and their content."""
 
+import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ from respcam.store.tables import Document, Table
 
 #: Short description of a run: keys of `FinishedRun.description`.
 DESCRIPTION = ("dataset", "task", "split", "fold", "bands", "model", "seed")
+
+#: content of the player in a report
+PLAYER = re.compile(r'<script type="application/json" id="player-data">(.*?)</script>', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,13 @@ class FinishedRun:
     def verdicts(self) -> dict[str, Any]:
         """By part: whether the heat is supported, and the groups of Hz where heat and occlusion are largest."""
         return self._read(run_folder.TRUST)["parts"]
+
+    def player(self) -> dict[str, Any] | None:
+        """Content of the player of the report (`respcam.report.player`); None if it has none."""
+        if "player" not in self._contents:
+            embedded = PLAYER.search(self.page.read_text(encoding="utf-8"))
+            self._contents["player"] = None if embedded is None else json.loads(embedded[1])
+        return self._contents["player"]
 
     def sha256(self, name: str) -> str:
         """Checksum of one of the run's files."""

@@ -10,6 +10,7 @@ import pandas as pd
 from respcam.metrics import METRICS
 from respcam.report import figures
 from respcam.report.page import InlineFigure, render, save_figure
+from respcam.report.player import embedded
 from respcam.store.artifact import write_atomically
 
 LOWEST_CUT_HZ = 100  # a range that starts no higher is a low-pass
@@ -115,12 +116,15 @@ class ComparisonContent:
         Parts that are not patient-independent, and why.
     links : mapping of str to str
         Address of the page of each run, by its name.
+    player : mapping or None
+        Content of the player, with a picture per model; None where runs cannot be laid side by side.
     """
 
     measure: Measure
     experiments: Sequence[ExperimentTables]
     notes: Sequence[tuple[str, str]]
     links: Mapping[str, str]
+    player: Mapping[str, Any] | None = None
 
 
 def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
@@ -135,6 +139,8 @@ def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
     measure = content.measure
     page = render(
         "comparison.html",
+        scripts=["player.js"] if content.player else [],
+        player_data=embedded(content.player) if content.player else None,
         title=f"respcam: {len(content.links)} runs compared",
         warnings=[f"{part}: {note}. These metrics are not patient-independent." for part, note in content.notes],
         metric=metric_title(measure.metric),

@@ -223,7 +223,12 @@ def _heat(heat: np.ndarray) -> dict[str, Any]:
     is_hot = hot_cells(heat)
     edge = float(heat[is_hot].min()) / hottest if total > 0 else 1.0
     share = heat.sum(axis=1, dtype=np.float64) / total if total > 0 else np.zeros(len(heat))
-    return {"png": _png(heat, 0.0, hottest), "edge": round(min(edge, 1.0), 4), "share": share.round(5).tolist()}
+    return {
+        "png": _png(heat, 0.0, hottest),
+        "edge": round(min(edge, 1.0), 4),
+        "share": share.round(5).tolist(),
+        "top": hottest / total if total > 0 else 0.0,  # share of the heat in a cell of full colour
+    }
 
 
 def _png(values: np.ndarray, low: float, high: float) -> str:

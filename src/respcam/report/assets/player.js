@@ -125,15 +125,45 @@
       player.listen(this);
     }
 
-    async load() { this.mel = await levels(this.data.log_mel); }
+    /* Rows of the page, lowest band first, that the bands of this model are; models may be fed different bands. */
+    get rows() {
+      const centres = this.content.bands_hz.map((band) => band[1]);
+      const nearest = (hz) => centres.reduce((best, centre, row) => (Math.abs(centre - hz) < Math.abs(centres[best] - hz) ? row : best), 0);
+      return (this.data.bands_hz || this.content.bands_hz).map((band) => nearest(band[1]));
+    }
+
+    /* A picture of the bands of this model as one of all bands of the page. */
+    onAllRows({ width, height, grey }) {
+      const n = this.content.bands_hz.length, all = new Uint8Array(width * n);
+      this.placed.forEach((row, band) => {
+        const from = (height - 1 - band) * width;
+        all.set(grey.subarray(from, from + width), (n - 1 - row) * width);
+      });
+      return { width, height: n, grey: all };
+    }
+
+    async load() {
+      this.placed = this.rows;
+      this.isFed = new Set(this.placed);
+      this.mel = this.onAllRows(await levels(this.data.log_mel));
+    }
 
     async heat(method, klass) {
       const place = this.data.classes.indexOf(klass);
       const heat = place < 0 ? null : this.data.heat[method] && this.data.heat[method][place];
       if (!heat) return null;
       const key = `${method} ${place}`;
-      if (!this.heats.has(key)) this.heats.set(key, await levels(heat.png));
-      return { ...heat, ...this.heats.get(key) };
+      if (!this.heats.has(key)) this.heats.set(key, this.onAllRows(await levels(heat.png)));
+      const share = new Array(this.content.bands_hz.length).fill(0);
+      this.placed.forEach((row, band) => { share[row] = heat.share[band]; });
+      const others = this.player.views.map((view) => view.top(method, klass));
+      return { ...heat, ...this.heats.get(key), share, colour: heat.top / Math.max(heat.top, ...others, 1e-12) };
+    }
+
+    /* Share of the heat in a cell of full colour: the models of a page have one scale. */
+    top(method, klass) {
+      const of = this.data.heat[method] && this.data.heat[method][this.data.classes.indexOf(klass)];
+      return of ? of.top : 0;
     }
 
     get width() { return this.plot.clientWidth; }
@@ -186,8 +216,9 @@
       const strength = heat && !state.isHidden ? state.strength / 100 : 0;
       for (let i = 0; i < grey.length; i += 1) {
         const loud = grey[i] / 255;
-        const base = dark ? 20 + 190 * loud : 250 - 215 * loud;
-        const hot = strength ? Math.min(1, Math.pow(heat.grey[i] / 255, 0.55)) : 0;
+        const isFed = this.isFed.has(height - 1 - Math.floor(i / width));
+        const base = !isFed ? (dark ? 70 : 190) : dark ? 20 + 190 * loud : 250 - 215 * loud;
+        const hot = strength ? Math.min(1, Math.pow((heat.colour * heat.grey[i]) / 255, 0.55)) : 0;
         const alpha = Math.min(0.92, hot * strength * 1.3);
         const colour = [232 + 23 * hot, 150 - 100 * hot, 20];
         for (let c = 0; c < 3; c += 1) picture.data[4 * i + c] = base * (1 - alpha) + colour[c] * alpha;
@@ -357,6 +388,7 @@
       this.content = content;
       this.unit = null;
       if (find("units")) this.makeTable();
+      if (content.order) return this.open(this.rows().find(({ unit }) => unit.views.length).number);
       const first = content.units.findIndex((unit) => unit.views.length && unit.mistake !== false);
       const open = first >= 0 ? first : content.units.findIndex((unit) => unit.views.length);
       return open >= 0 ? this.open(open) : Promise.resolve();
@@ -374,7 +406,7 @@
         button.type = "button";
         button.addEventListener("click", () => this.sort(key));
       }
-      this.order = { key: "mistake", isDown: true };
+      this.order = { key: this.content.order || "mistake", isDown: true };
       this.fill();
     }
 
