@@ -15,6 +15,7 @@ from respcam.sound.audio import AudioSettings
 from respcam.sound.front_end import FrontEnd
 from respcam.sound.synthetic import Synthetic
 from respcam.stages.dataset import DatasetSettings
+from respcam.stages.examples import ExampleSettings
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.run import RunSettings
 from respcam.stages.train import Recipe
@@ -54,6 +55,7 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
         explain=ExplainSettings(),
         trust=TrustSettings(first=16),
         hz_groups=GROUPS,
+        examples=ExampleSettings(number=8),
         device="cpu",
         store=folder / "store",
         runs=folder / "runs",
