@@ -14,7 +14,7 @@ from respcam.errors import Refused
 @reports_refusals
 def predict(arguments: argparse.Namespace) -> None:
     """Predict, and end with status 1 if a file could not be used."""
-    from respcam.experiments.prediction import prediction_of  # imports torch, which takes seconds: not for --help
+    from respcam.experiments.prediction import prediction_of  # imports pandas: not for --help
 
     prediction = prediction_of(
         arguments.onnx or arguments.run,

@@ -64,7 +64,7 @@ MEDIAN = "median"
 
 #: range of the training recordings: `respcam.data.trained_on.TrainedOn`
 TRAINED_ON = Document("trained_on.json")
-#: a row per test unit: the hottest band and moment of the heat for its true and its predicted class
+#: a row per test unit: the hottest group of Hz and moment of the heat for the explained class
 UNIT_HEAT = Table("unit_heat.csv", {**IDS, **dict.fromkeys(("part", "target_class", "hottest_hz"), str)})
 #: units that the page opens in its player, and why they were chosen
 EXAMPLES = Table("examples.csv", dict.fromkeys(("part", "unit_id", "reason"), str), is_text=True)

@@ -85,7 +85,7 @@ class TrainedOn:
         """Read ``trained_on.json``."""
         return TrainedOn(**run_folder.TRAINED_ON.read(folder))
 
-    def cautions(self, recording: RecordingFacts, highest_hz: float) -> list[str]:
+    def cautions(self, recording: RecordingFacts, highest_hz: float) -> dict[str, str]:
         """Say in which respect a recording lies outside of the training recordings.
 
         Parameters
@@ -96,55 +96,55 @@ class TrainedOn:
 
         Returns
         -------
-        list of str
-            Sentences; empty if the recording is like those of the training.
+        dict of str to str
+            Sentences, by the name of the fact (`RecordingFacts`); empty if the recording is like those of the
+            training.
         """
-        return [
-            *self._about_rate(recording.source_rate_hz, highest_hz),
-            *self._about_device(recording.device),
-            *self._about_duration(recording.duration_s),
-            *self._about_level(recording.level_db),
-            *self._about_blank(recording.blank),
-        ]
+        sentences = {
+            "source_rate_hz": self._about_rate(recording.source_rate_hz, highest_hz),
+            "device": self._about_device(recording.device),
+            "duration_s": self._about_duration(recording.duration_s),
+            "level_db": self._about_level(recording.level_db),
+            "blank": self._about_blank(recording.blank),
+        }
+        return {name: sentence for name, sentence in sentences.items() if sentence}
 
-    def _about_rate(self, rate_hz: float, highest_hz: float) -> list[str]:
+    def _about_rate(self, rate_hz: float, highest_hz: float) -> str:
         lowest = min(self.source_rates_hz)
         if rate_hz in self.source_rates_hz:
-            return []
+            return ""
         rates = ", ".join(f"{rate:g}" for rate in self.source_rates_hz)
         trained = f"source rate {rate_hz:g} Hz; the model was trained on {rates} Hz"
         if rate_hz / 2 < highest_hz * 1.05 and rate_hz < lowest:
-            return [f"{trained}. Near and above {rate_hz / 2:g} Hz this recording is empty, and those were not"]
-        return [trained]
+            return f"{trained}. Near and above {rate_hz / 2:g} Hz this recording is empty, and those were not"
+        return trained
 
-    def _about_device(self, device: str) -> list[str]:
+    def _about_device(self, device: str) -> str:
         if not self.devices or device in self.devices:
-            return []
+            return ""
         names = ", ".join(self.devices)
         what = f"device {device}" if device else "device unknown"
-        return [f"{what}; the model was trained on {names}"]
+        return f"{what}; the model was trained on {names}"
 
-    def _about_duration(self, duration_s: float) -> list[str]:
+    def _about_duration(self, duration_s: float) -> str:
         low, high = self.duration_s
         if low / DURATION_FACTOR <= duration_s <= high * DURATION_FACTOR:
-            return []
-        return [f"duration {duration_s:.1f} s; the model was trained on {low:.1f} to {high:.1f} s"]
+            return ""
+        return f"duration {duration_s:.1f} s; the model was trained on {low:.1f} to {high:.1f} s"
 
-    def _about_level(self, level_db: float) -> list[str]:
+    def _about_level(self, level_db: float) -> str:
         low, high = self.level_db
         if low - LEVEL_MARGIN_DB <= level_db <= high + LEVEL_MARGIN_DB:
-            return []
-        return [
-            f"level {level_db:.0f} dB re full scale before gain; the model was trained on {low:.0f} to {high:.0f} dB"
-        ]
+            return ""
+        level = f"level {level_db:.0f} dB re full scale before gain"
+        return f"{level}; the model was trained on {low:.0f} to {high:.0f} dB"
 
-    def _about_blank(self, blank: float) -> list[str]:
+    def _about_blank(self, blank: float) -> str:
         low, high = self.blank
         if low - BLANK_MARGIN <= blank <= high + BLANK_MARGIN:
-            return []
-        return [
-            f"{blank:.0%} of the input holds no sound (log floor); the model was trained on {low:.0%} to {high:.0%}"
-        ]
+            return ""
+        share = f"{blank:.0%} of the input holds no sound (log floor)"
+        return f"{share}; the model was trained on {low:.0%} to {high:.0%}"
 
 
 def blank_share(log_mel: np.ndarray, floor: float) -> float:

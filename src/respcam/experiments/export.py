@@ -3,10 +3,8 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
 
 from respcam.data import run_folder
 from respcam.errors import Refused
@@ -130,13 +128,11 @@ def check_export(run: OpenedRun, path: Path) -> Deviation:
 def card_of(run: FinishedRun, worst: Deviation) -> str:
     """Model card of a run: Markdown with the metadata of Hugging Face."""
     trust = run_folder.TRUST.read(run.folder)
-    settings: dict[str, Any] = yaml.safe_load((run.folder / run_folder.CONFIGURATION).read_text()) or {}
     return model_card(
         name=run.name,
         description=run.description(),
         metrics=run.metrics(),
         trust=trust["parts"],
         trained_on=run_folder.TRAINED_ON.read(run.folder),
-        settings=settings,
         checks={"score": worst.score, "profile": worst.profile},
     )

@@ -147,6 +147,6 @@ class Listener:
         check_length(n_frames(len(waveform), self.info.front_end), self.info.patches)
         return waveform
 
-    def cautions(self, facts: RecordingFacts) -> list[str]:
+    def cautions(self, facts: RecordingFacts) -> dict[str, str]:
         """Say in which respect a recording lies outside of the training recordings."""
         return self.info.trained_on.cautions(facts, float(self.info.bands["upper_hz"].max()))

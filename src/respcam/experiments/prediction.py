@@ -20,6 +20,7 @@ from respcam.experiments.opening import check_source, open_listener
 from respcam.heat.band_heat import profile_of
 from respcam.network.closeup import Closeup
 from respcam.report.player import PlayerAxes, PlayerContent, PlayerUnit, View
+from respcam.report.predict_page import NAME as PREDICT_PAGE
 from respcam.report.predict_page import PredictContent, write_predict_page
 from respcam.sound.audio import read_raw
 from respcam.store.artifact import digest_of, incidental
@@ -31,7 +32,6 @@ log = logging.getLogger(__name__)
 PREDICTIONS = Table("predictions.csv", dict.fromkeys(("path", "reason", "detail", "predicted_class"), str))
 OVER_TIME, BANDS = Table("scores.csv", {"path": str}), Table("bands.csv", {"path": str, "target_class": str})
 SUMMARY, EVALUATION = Document("predictions.json"), Document("evaluation.json")
-PAGE = "predict.html"
 COLUMNS = {
     "id": "recording",
     "true": "true class",
@@ -225,7 +225,7 @@ class Prediction(Divided):
             run=info.name,
             description=info.description,
             standings=[row.sentence for row in info.standings],
-            supported=[row.verdict == "supported" for row in info.standings],
+            supported=[row.is_supported for row in info.standings],
             rows=rows,
             evaluation=evaluation,
             player=self._player(model, rows, truth),
@@ -253,7 +253,7 @@ class Prediction(Divided):
     @property
     def page(self) -> Path:
         """The page of the finished prediction."""
-        return self.folder / PAGE
+        return self.folder / PREDICT_PAGE
 
 
 def axes_of(info: ModelInfo) -> PlayerAxes:
@@ -282,7 +282,7 @@ def unit_of(row: Mapping[str, Any], names: list[str], true_class: str | None, vi
         "caution": len(row["cautions"]),
     }
     is_mistake = None if true_class is None else true_class != row["predicted_class"]
-    return PlayerUnit(cells=cells, is_mistake=is_mistake, views=views, cautions=row["cautions"])
+    return PlayerUnit(cells=cells, is_mistake=is_mistake, views=views, cautions=list(row["cautions"].values()))
 
 
 def _chosen(rows: list[dict[str, Any]], truth: Mapping[str, str], number: int) -> list[str]:
@@ -313,7 +313,7 @@ def _table(rows: list[dict[str, Any]], names: list[str], truth: Mapping[str, str
         cells["predicted_class"] = row.get("predicted_class", "")
         cells |= {f"p_{name}": p for name, p in zip(names, row.get("probability", []), strict=False)}
         cells |= {name: row.get(name) for name in facts}
-        cells["cautions"] = "; ".join(row.get("cautions", []))
+        cells["cautions"] = "; ".join(row.get("cautions", {}).values())
         table.append(cells)
     columns = ["path", "reason", "detail", *(["true_class"] if truth else []), "predicted_class"]
     columns += [*(f"p_{name}" for name in names), *facts, "cautions"]

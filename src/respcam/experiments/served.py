@@ -124,7 +124,7 @@ class Server:
             run=info.name,
             description=info.description,
             standings=[row.sentence for row in info.standings],
-            supported=[row.verdict == "supported" for row in info.standings],
+            supported=[row.is_supported for row in info.standings],
             megabytes=self.limits.bytes // 1_000_000,
             minutes=f"{self.limits.duration_s / 60:g}",
         )

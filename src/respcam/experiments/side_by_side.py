@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from respcam.data.splits import VALIDATION
 from respcam.experiments.finished import FinishedRun
 
 MOST_MODELS, MOST_OPEN = 4, 12
@@ -61,7 +62,7 @@ def _probabilities(runs: Mapping[str, FinishedRun]) -> pd.DataFrame:
     columns = []
     for title, run in runs.items():
         table = run.predictions()
-        table = table[table["part"] != "validation"].set_index("unit_id")
+        table = table[table["part"] != VALIDATION].set_index("unit_id")
         of_true = [row[f"p_{row['true_class']}"] for row in table.to_dict("records")]
         columns.append(pd.DataFrame({title: of_true, f"true {title}": table["true_class"]}, index=table.index))
     joined = pd.concat(columns, axis=1, join="inner")

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from typing import Any
 
+from respcam.data.splits import VALIDATION
 from respcam.experiments.finished import FinishedRun
 
-ANSWERS = {"supported": "supported", "undecided": "undecided", "not_supported": "not supported"}
+SUPPORTED = "supported"  # value of an outcome (`respcam.evidence.verdict.Outcome`, which imports torch)
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,8 @@ class Standing:
         Test part; note such as "patients also in train", or blank.
     auroc, low, high : float or None
         AUROC with its 95 % interval over patients.
-    verdict : str
-        supported, undecided or not supported; blank if the heat was not examined.
+    outcome : str
+        supported, undecided or not_supported; blank if the heat was not examined.
     verdict_class, words : str
         Class whose heat the verdict is about, and the verdict in words.
     """
@@ -29,9 +30,14 @@ class Standing:
     auroc: float | None
     low: float | None
     high: float | None
-    verdict: str
+    outcome: str
     verdict_class: str
     words: str
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether the heat is supported."""
+        return self.outcome == SUPPORTED
 
     @property
     def sentence(self) -> str:
@@ -40,7 +46,11 @@ class Standing:
         auroc = "AUROC not defined"
         if self.auroc is not None:
             auroc = f"AUROC {self.auroc:.3f} ({self.low:.3f} to {self.high:.3f})"
-        heat = f"heat for {self.verdict_class}: {self.verdict}" if self.verdict else "heat not examined"
+        heat = (
+            f"heat for {self.verdict_class}: {self.outcome.replace('_', ' ')}"
+            if self.outcome
+            else "heat not examined"
+        )
         return f"on {self.part}{note} this model has {auroc}; {heat}"
 
 
@@ -49,7 +59,7 @@ def standings(run: FinishedRun) -> list[Standing]:
     verdicts = run.verdicts()
     rows = []
     for part, values in run.metrics().items():
-        if part == "validation":
+        if part == VALIDATION:
             continue
         verdict: dict[str, Any] = verdicts.get(part, {"outcome": "", "words": "", "classes": [{"class": ""}]})
         auroc = values["auroc"]
@@ -60,7 +70,7 @@ def standings(run: FinishedRun) -> list[Standing]:
                 auroc=auroc["value"],
                 low=auroc["low"],
                 high=auroc["high"],
-                verdict=ANSWERS.get(verdict["outcome"], ""),
+                outcome=verdict["outcome"],
                 verdict_class=verdict["classes"][0]["class"],
                 words=verdict["words"],
             )

@@ -36,7 +36,6 @@ def model_card(
     metrics: Mapping[str, Any],
     trust: Mapping[str, Any],
     trained_on: Mapping[str, Any],
-    settings: Mapping[str, Any],
     checks: Mapping[str, float],
 ) -> str:
     """Write a model card in Markdown, with the metadata of Hugging Face at its top.
@@ -51,8 +50,6 @@ def model_card(
         By part: metrics with their intervals; verdicts and warnings.
     trained_on : mapping
         Range of the training recordings.
-    settings : mapping
-        The composed settings.
     checks : mapping
         Largest difference from the pipeline: ``score, profile``.
     """
@@ -80,7 +77,6 @@ def model_card(
         tested=tested,
         trust=trust,
         trained_on=trained_on,
-        training=settings.get("training", {}),
         classes=next(iter(metrics.values()))["confusion"]["classes"],
         checks=checks,
     )

@@ -47,8 +47,8 @@ def write_predict_page(content: PredictContent, folder: Path) -> None:
     """Write ``predict.html``."""
     cautions: dict[str, list[str]] = {}
     for row in content.rows:
-        for caution in row.get("cautions", []):
-            cautions.setdefault(caution.split()[0], []).append(f"{row['path']}: {caution}")
+        for fact, caution in row.get("cautions", {}).items():
+            cautions.setdefault(fact, []).append(f"{row['path']}: {caution}")
     page = render(
         "predict.html",
         scripts=["player.js"],

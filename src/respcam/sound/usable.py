@@ -9,7 +9,7 @@ import soundfile as sf
 from respcam.errors import Reason, Unusable
 from respcam.sound import wav
 
-NO_FORMAT = "Format not recognised"
+NO_FORMAT, NO_SUCH_FILE = "Format not recognised", 7  # words and number of libsndfile
 # reading integers and scaling them here gives the values of libsndfile's floats in a fifth of the time
 INTEGER_OF = {"PCM_U8": "int16", "PCM_S8": "int16", "PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 
@@ -53,7 +53,7 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
             n_announced, sample_rate_hz = file.frames, file.samplerate
             samples = file.read(dtype=INTEGER_OF.get(file.subtype, "float32"), always_2d=True)
     except sf.LibsndfileError as error:
-        is_pipe = error.error_string.startswith("File does not exist")  # said of an MP3 file of other content
+        is_pipe = error.code == NO_SUCH_FILE  # said of an MP3 file of other content
         raise Unusable(Reason.NOT_AUDIO, NO_FORMAT if is_pipe else error.error_string.rstrip(".")) from error
     if len(samples) < n_announced:
         raise Unusable(Reason.TRUNCATED, f"{len(samples)} of {n_announced} samples could be decoded")
