@@ -53,7 +53,8 @@ def main() -> None:
 
 def warm(arguments: argparse.Namespace) -> list[float]:
     """Seconds for scores and heat of the recording, each of 20 times."""
-    from respcam.experiments.onnx_model import CLOSEUP, OnnxModel
+    from respcam.experiments.onnx_model import OnnxModel
+    from respcam.network.closeup import EXPORTED_OUTPUTS
     from respcam.sound.audio import read_raw
 
     model = OnnxModel.open(arguments.onnx)
@@ -61,7 +62,7 @@ def warm(arguments: argparse.Namespace) -> list[float]:
     seconds = []
     for _ in range(25):
         start = time.perf_counter()
-        model.session.run(CLOSEUP, {"waveform": waveform})
+        model.session.run(list(EXPORTED_OUTPUTS), {"waveform": waveform})
         seconds.append(time.perf_counter() - start)
     return seconds[5:]
 

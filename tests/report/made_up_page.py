@@ -14,7 +14,7 @@ from respcam.network.closeup import Closeup, HeardPart
 from respcam.network.model import ModelSettings
 from respcam.network.training import Training
 from respcam.report.player import PlayerAxes
-from respcam.report.recordings import ExampleCloseup, RecordingTables
+from respcam.report.recordings import SUREST, ExampleCloseup, RecordingTables
 from respcam.report.run_page import PrintedSettings, RunContent, RunHeat, RunTables
 from respcam.report.trust_section import TrustTables
 from respcam.sound.audio import AudioSettings
@@ -277,8 +277,8 @@ def recordings(run_tables, n_fed=10, has_sound=True):
         units=run_tables.units,
         events=None,
         examples=[
-            ExampleCloseup(unit_id=unit_id, reason=reason, closeup=closeup(n_bands=n_fed))
-            for unit_id, reason in zip(predictions["unit_id"], ("surest hit of a", "surest miss of b"), strict=False)
+            ExampleCloseup(unit_id=unit_id, kind=kind, class_name="a", closeup=closeup(n_bands=n_fed))
+            for unit_id, kind in zip(predictions["unit_id"], SUREST, strict=False)
         ],
         axes=player_axes(n_fed, run_tables.class_names),
         unit="recording",

@@ -23,9 +23,14 @@ def predictions(n=40):
     )  # fmt: skip
 
 
+def by_reason(table):
+    reason = table["kind"].str.replace("_", " ") + " of " + table["class"]
+    return table.set_index(reason)["unit_id"]
+
+
 def test_the_first_round_is_the_surest_hit_and_miss_and_the_most_uncertain_of_every_class():
     table = predictions()
-    chosen = choose_examples(table, ["normal", "wheeze"], ExampleSettings(8)).set_index("reason")["unit_id"]
+    chosen = choose_examples(table, ["normal", "wheeze"], ExampleSettings(8)).pipe(by_reason)
     rows = table.assign(sure=table[["p_normal", "p_wheeze"]].max(axis=1)).set_index("unit_id")
     wheezes = rows[rows["true_class"] == "wheeze"]
     is_hit = wheezes["predicted_class"] == "wheeze"
@@ -47,7 +52,7 @@ def test_no_unit_twice_and_rounds_go_on_until_the_number_or_the_end():
 def test_another_seed_changes_only_what_is_chosen_at_random():
     def reasons(seed):
         table = choose_examples(predictions(), ["normal", "wheeze"], ExampleSettings(8, seed))
-        return dict(zip(table["reason"], table["unit_id"], strict=True))
+        return by_reason(table).to_dict()
 
     one, other = reasons(0), reasons(1)
     assert {reason for reason in one if one[reason] != other[reason]} <= {

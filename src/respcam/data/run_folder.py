@@ -67,7 +67,7 @@ TRAINED_ON = Document("trained_on.json")
 #: a row per test unit: the hottest group of Hz and moment of the heat for the explained class
 UNIT_HEAT = Table("unit_heat.csv", {**IDS, **dict.fromkeys(("part", "target_class", "hottest_hz"), str)})
 #: units that the page opens in its player, and why they were chosen
-EXAMPLES = Table("examples.csv", dict.fromkeys(("part", "unit_id", "reason"), str), is_text=True)
+EXAMPLES = Table("examples.csv", dict.fromkeys(("part", "unit_id", "kind", "class"), str), is_text=True)
 
 #: the composed settings
 CONFIGURATION = "config.yaml"

@@ -10,10 +10,7 @@ import numpy as np
 
 from respcam.errors import Refused
 from respcam.experiments.listener import Listener, ModelInfo
-from respcam.network.closeup import Closeup, heard_parts
-
-INFO, SCORES = "respcam", "respcam.scores"
-CLOSEUP = ["probability", "start_frame", "log_odds", "log_mel", "heat"]
+from respcam.network.closeup import EXPORTED_INFO, EXPORTED_OUTPUTS, EXPORTED_SCORES, Closeup, heard_parts
 
 
 @dataclass(frozen=True)
@@ -60,16 +57,16 @@ class OnnxModel(Listener):
         except Exception as error:
             raise Refused(f"{path}: not an ONNX model ({' '.join(str(error).split())[:100]})") from error
         kept = session.get_modelmeta().custom_metadata_map
-        if INFO not in kept:
-            raise Refused(f"{path}: not a model of respcam (its metadata have no key {INFO!r})")
+        if EXPORTED_INFO not in kept or EXPORTED_SCORES not in kept:
+            raise Refused(f"{path}: not a model of respcam (its metadata have no key {EXPORTED_INFO!r})")
         scores = onnxruntime.InferenceSession(
-            base64.b64decode(kept[SCORES]), options, providers=["CPUExecutionProvider"]
+            base64.b64decode(kept[EXPORTED_SCORES]), options, providers=["CPUExecutionProvider"]
         )
-        return OnnxModel(ModelInfo.of_plain(json.loads(kept[INFO])), session, scores)
+        return OnnxModel(ModelInfo.of_plain(json.loads(kept[EXPORTED_INFO])), session, scores)
 
     def closeup(self, waveform: np.ndarray, is_brief: bool = False) -> Closeup:
         """Examine a recording; see `respcam.experiments.listener.Listener`."""
-        outputs = self.session.run(CLOSEUP, {"waveform": np.asarray(waveform, np.float32)})
+        outputs = self.session.run(list(EXPORTED_OUTPUTS), {"waveform": np.asarray(waveform, np.float32)})
         probability, start_frame, log_odds, log_mel, heat = outputs
         info = self.info
         hot, rest = heard_parts(

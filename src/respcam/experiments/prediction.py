@@ -258,16 +258,7 @@ class Prediction(Divided):
 
 def axes_of(info: ModelInfo) -> PlayerAxes:
     """What all recordings of a model have in common in a player."""
-    front_end = info.front_end
-    return PlayerAxes(
-        class_names=info.class_names,
-        methods=info.methods,
-        bands=info.bands,
-        frame_rate_hz=front_end.frame_rate_hz,
-        sample_rate_hz=front_end.sample_rate_hz,
-        window_s=front_end.window_samples / front_end.sample_rate_hz,
-        patch_s=info.patches.length_frames / front_end.frame_rate_hz,
-    )
+    return PlayerAxes.of(info.class_names, info.methods, info.bands, info.front_end, info.patches.length_frames)
 
 
 def unit_of(row: Mapping[str, Any], names: list[str], true_class: str | None, views: tuple[View, ...]) -> PlayerUnit:

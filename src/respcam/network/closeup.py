@@ -9,6 +9,11 @@ from respcam.heat.hottest import hot_cells
 from respcam.sound.front_end import FrontEnd
 from respcam.sound.masking import split_sound
 
+#: outputs of an exported model, in the order of the fields of `Closeup`
+EXPORTED_OUTPUTS = ("probability", "start_frame", "log_odds", "log_mel", "heat")
+#: keys of its metadata: what is known of the model as JSON, and the part of the graph for probabilities alone
+EXPORTED_INFO, EXPORTED_SCORES = "respcam", "respcam.scores"
+
 
 @dataclass(frozen=True)
 class HeardPart:

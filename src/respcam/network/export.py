@@ -21,14 +21,12 @@ from respcam.errors import Refused
 from respcam.heat.cam import METHODS, Choice
 from respcam.heat.layers import in_evaluation, outputs_of
 from respcam.heat.resize import fuse, to_input
+from respcam.network.closeup import EXPORTED_INFO, EXPORTED_OUTPUTS, EXPORTED_SCORES
 from respcam.network.examiner import Examiner
 from respcam.network.inputs import pool
 from respcam.network.occluded import log_odds
 from respcam.sound.front_end import LogMel
 
-OUTPUTS = ("probability", "start_frame", "log_odds", "log_mel", "heat")
-INFO = "respcam"  # metadata of the file: what is known of the model, as JSON
-SCORES = "respcam.scores"  # the part of the graph that gives probabilities alone: ONNX Runtime always runs the whole
 N_TRIED = 5  # patches of the recording that the graph is traced with; the number is free afterwards
 
 Core = Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
@@ -71,14 +69,17 @@ def export_onnx(examiner: Examiner, info: Mapping[str, Any], path: Path) -> None
             dynamo=True,
             dynamic_shapes=({0: n_samples},),
             input_names=["waveform"],
-            output_names=list(OUTPUTS),
+            output_names=list(EXPORTED_OUTPUTS),
             verbose=False,
         )
     assert program is not None
     model = program.model_proto
     model.producer_name, model.doc_string = "respcam", "Research use; not a medical device."
     scores = onnx.utils.Extractor(model).extract_model(["waveform"], ["probability"])
-    kept = {INFO: json.dumps(dict(info)), SCORES: base64.b64encode(scores.SerializeToString()).decode("ascii")}
+    kept = {
+        EXPORTED_INFO: json.dumps(dict(info)),
+        EXPORTED_SCORES: base64.b64encode(scores.SerializeToString()).decode("ascii"),
+    }
     onnx.helper.set_model_props(model, kept)
     onnx.save(model, path)
 
@@ -141,7 +142,7 @@ class _Heard(nn.Module):
         self.hop, self.offset, self.floor = settings.hop_samples, settings.log_offset, float(settings.floor)
 
     def forward(self, waveform: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Score float32 [shape=(n_samples,)]; returns what `OUTPUTS` names."""
+        """Score float32 [shape=(n_samples,)]; returns what `EXPORTED_OUTPUTS` names."""
         frames, length = self._log_mel(waveform), self.patches.length_frames
         n_frames = frames.shape[0]
         last = torch.sym_max(n_frames - length, 0)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from respcam.heat.hottest import hot_cells
 from respcam.network.closeup import Closeup, shown_classes
+from respcam.sound.front_end import FrontEnd
 
 BRIGHT = (0.02, 0.998)  # quantiles of the log-mel that become white and black
 HOTTEST = 0.97  # quantile of the heat that becomes the full colour
@@ -45,6 +46,21 @@ class PlayerAxes:
     sample_rate_hz: float
     window_s: float
     patch_s: float
+
+    @staticmethod
+    def of(
+        class_names: list[str], methods: list[str], bands: pd.DataFrame, front_end: FrontEnd, length_frames: int
+    ) -> "PlayerAxes":
+        """Axes of a front end, and of patches of some frames."""
+        return PlayerAxes(
+            class_names=class_names,
+            methods=methods,
+            bands=bands,
+            frame_rate_hz=front_end.frame_rate_hz,
+            sample_rate_hz=front_end.sample_rate_hz,
+            window_s=front_end.window_samples / front_end.sample_rate_hz,
+            patch_s=length_frames / front_end.frame_rate_hz,
+        )
 
     @property
     def plain(self) -> dict[str, Any]:

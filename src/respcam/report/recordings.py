@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import pandas as pd
@@ -25,19 +26,40 @@ COLUMNS = {
 }
 
 
+class ExampleKind(StrEnum):
+    """Why a recording was chosen as an example."""
+
+    SUREST_HIT = "surest_hit"
+    SUREST_MISS = "surest_miss"
+    MOST_UNCERTAIN = "most_uncertain"
+    AT_RANDOM = "at_random"
+
+
+SUREST = (ExampleKind.SUREST_HIT, ExampleKind.SUREST_MISS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExampleCloseup:
     """A test unit that the page opens.
 
     Attributes
     ----------
-    unit_id, reason : str
+    unit_id : str
+    kind : ExampleKind
+    class_name : str
+        Class that it is an example of.
     closeup : Closeup
     """
 
     unit_id: str
-    reason: str
+    kind: ExampleKind
+    class_name: str
     closeup: Closeup
+
+    @property
+    def reason(self) -> str:
+        """The kind in words: surest hit of wheeze."""
+        return f"{self.kind.replace('_', ' ')} of {self.class_name}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,10 +156,10 @@ class RecordingTables:
         seen = set()
         for example in self.examples:
             row = rows.loc[example.unit_id]
-            kind = (row["part"], example.reason)
-            if kind in seen or not example.reason.startswith("surest"):
+            first = (row["part"], example.kind, example.class_name)
+            if first in seen or example.kind not in SUREST:
                 continue
-            seen.add(kind)
+            seen.add(first)
             pictures.setdefault(row["part"], []).append(self._picture(example, row, is_fed))
         return pictures
 

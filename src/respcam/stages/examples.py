@@ -22,13 +22,13 @@ from respcam.heat.cam import margins
 from respcam.heat.resize import joined
 from respcam.network.closeup import Closeup, HeardPart
 from respcam.network.examiner import Examiner
+from respcam.report.recordings import ExampleKind
 from respcam.stages.explain import Explain
 from respcam.store.stage import Stage
 
 log = logging.getLogger(__name__)
 
 AUDIO = ("flac", "none")
-REASONS = ("surest hit", "surest miss", "most uncertain", "at random")
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Examples(Stage):
     """
 
     name: ClassVar[str] = "examples"
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 2
 
     explain: Explain
     hz_groups: HzGroups
@@ -90,7 +90,7 @@ class Examples(Stage):
             np.savez(folder / f"{number}.npz", **_arrays(closeup))  # type: ignore[arg-type]
 
     def chosen(self) -> pd.DataFrame:
-        """Examples: ``part, unit_id, reason``."""
+        """Examples: ``part, unit_id, kind, class``."""
         return run_folder.EXAMPLES.read(self.folder)
 
     def unit_heat(self) -> pd.DataFrame:
@@ -205,10 +205,10 @@ def choose_examples(predictions: pd.DataFrame, class_names: list[str], settings:
     Returns
     -------
     DataFrame
-        ``part, unit_id, reason``; no unit twice. Rounds go on until the number is reached.
+        ``part, unit_id, kind, class``; no unit twice. Rounds go on until the number is reached.
     """
     rng = np.random.default_rng(settings.seed)
-    queues: list[tuple[str, list[tuple[str, str]]]] = []
+    queues: list[tuple[tuple[ExampleKind, str], list[tuple[str, str]]]] = []
     for _, of_part in predictions.groupby("part", sort=True):
         p_predicted = of_part[[f"p_{name}" for name in class_names]].max(axis=1)
         for name in class_names:
@@ -220,18 +220,18 @@ def choose_examples(predictions: pd.DataFrame, class_names: list[str], settings:
                 rows.sort_values("sure", kind="stable"),
                 rows.iloc[rng.permutation(len(rows))],
             )
-            for reason, order in zip(REASONS, orders, strict=True):
+            for kind, order in zip(ExampleKind, orders, strict=True):
                 keys = list(zip(order["part"], order["unit_id"], strict=True))
-                queues.append((f"{reason} of {name}", keys))
-    chosen: dict[tuple[str, str], str] = {}
+                queues.append(((kind, name), keys))
+    chosen: dict[tuple[str, str], tuple[ExampleKind, str]] = {}
     while len(chosen) < settings.number and any(keys for _, keys in queues):
-        for reason, keys in queues:
+        for why, keys in queues:
             while keys and keys[0] in chosen:
                 keys.pop(0)
             if keys and len(chosen) < settings.number:
-                chosen[keys.pop(0)] = reason
-    rows = [{"part": part, "unit_id": unit_id, "reason": reason} for (part, unit_id), reason in chosen.items()]
-    return pd.DataFrame(rows, columns=["part", "unit_id", "reason"])
+                chosen[keys.pop(0)] = why
+    rows = [(*key, str(kind), name) for key, (kind, name) in chosen.items()]
+    return pd.DataFrame(rows, columns=["part", "unit_id", "kind", "class"])
 
 
 ARRAYS = ("waveform", "log_mel", "probability", "start_frame", "log_odds", "heat")

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from respcam.data import run_folder
 from respcam.data.manifest import safe_id
 from respcam.report.player import PlayerAxes
-from respcam.report.recordings import ExampleCloseup, RecordingTables
+from respcam.report.recordings import ExampleCloseup, ExampleKind, RecordingTables
 from respcam.report.run_page import PrintedSettings, RunContent, RunHeat, RunTables, method_words, write_run_page
 from respcam.report.trust_section import TrustTables
 from respcam.stages.examples import Examples
@@ -183,21 +183,22 @@ class Report(Stage):
         train, front_end = explain.train, explain.train.features.front_end
         predictions, summary = train.predictions(), self.profile.summary()
         chosen = examples.chosen()
-        closeups = zip(chosen["unit_id"], chosen["reason"], examples.closeups(), strict=True)
+        rows = zip(chosen["unit_id"], chosen["kind"], chosen["class"], examples.closeups(), strict=True)
         return RecordingTables(
             predictions=predictions[predictions["part"].isin(set(examples.unit_heat()["part"]))],
             unit_heat=examples.unit_heat(),
             units=train.units(),
             events=train.labels.events,
-            examples=[ExampleCloseup(unit_id=name, reason=why, closeup=closeup) for name, why, closeup in closeups],
-            axes=PlayerAxes(
-                class_names=train.class_names(),
-                methods=[method_words(summary), method_words(summary["beside"])],
-                bands=train.bands(),
-                frame_rate_hz=front_end.frame_rate_hz,
-                sample_rate_hz=front_end.sample_rate_hz,
-                window_s=front_end.window_samples / front_end.sample_rate_hz,
-                patch_s=train.recipe.patches.length_frames / front_end.frame_rate_hz,
+            examples=[
+                ExampleCloseup(unit_id=unit_id, kind=ExampleKind(kind), class_name=name, closeup=closeup)
+                for unit_id, kind, name, closeup in rows
+            ],
+            axes=PlayerAxes.of(
+                train.class_names(),
+                [method_words(summary), method_words(summary["beside"])],
+                train.bands(),
+                front_end,
+                train.recipe.patches.length_frames,
             ),
             unit=train.recipe.task.unit,
             has_sound=examples.examples.audio != "none",
