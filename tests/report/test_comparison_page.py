@@ -16,6 +16,7 @@ from respcam.report.comparison_page import (
     metric_title,
     write_comparison_page,
 )
+from respcam.report.page import vega
 
 ARMS = ["all", "below_1500hz", "below_1000hz", "below_800hz"]
 
@@ -61,6 +62,27 @@ def content(differences=None, **changes):
         differences=pd.DataFrame(differences, columns=columns),
         other_metrics=pd.DataFrame([difference("below_1500hz", metric="macro_f1")]),
         strata=pd.DataFrame([difference("below_1500hz", "device Meditron", n_patients=11)]),
+        pooled=pd.DataFrame(
+            [
+                {"arm": arm, "n_trainings": 2, "n_units": 24, "n_patients": 12, "value": 0.6, "low": 0.5, "high": 0.7}
+                for arm in ARMS
+            ]
+        ),
+        pooled_roc=pd.DataFrame(
+            [
+                {
+                    "arm": arm,
+                    "step": step,
+                    "threshold": 0.5,
+                    "false_positive_rate": x,
+                    "true_positive_rate": x,
+                    "low": 0.0,
+                    "high": 1.0,
+                }
+                for arm in ARMS
+                for step, x in enumerate((0.0, 1.0))
+            ]
+        ),
     )
     keep = {"all": None, "below_1500hz": [[0, 1500]], "below_1000hz": [[0, 1000]], "below_800hz": [[0, 800]]}
     experiment = ExperimentTables(
@@ -99,14 +121,17 @@ def test_the_page_has_its_words_and_numbers(page):
         '<td class="n">2 of 2</td>',
         "275-450 (2)",
         '<a href="../runs/one/report.html">one</a>',
+        "(2 trainings, 24 tested, 12 patients in all)",
     ):
         assert words in page[1], words
 
 
 def test_the_page_stands_alone_and_its_figures_lie_beside_it(page):
     folder, text = page
-    assert "://" not in text
+    assert "://" not in text.replace(vega(), "")
     assert {path.name for path in (folder / "figures").glob("*.png")} == {
+        "pooled_test_0123abcd.png",
+        "pooled_roc_test_0123abcd.png",
         "forest_test_0123abcd.png",
         "cutoffs_test_0123abcd.png",
         "profiles_test_normal_0_0123abcd.png",
@@ -144,7 +169,7 @@ def test_what_is_not_defined_has_no_figure(tmp_path):
 
 
 def test_text_is_escaped(tmp_path):
-    assert "<script>" not in page_of(content(name="<script>alert(1)</script>"), tmp_path)
+    assert "<script>alert" not in page_of(content(name="<script>alert(1)</script>"), tmp_path)
 
 
 def test_supported_heat_is_counted_over_the_trainings_of_an_arm():

@@ -10,30 +10,9 @@ def texts_of(axes):
     return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_the_chosen_epoch_is_marked():
-    loss, area = figures.training_curves(made_up_page.tables().history).axes
-    assert "chosen: epoch 2" in texts_of(loss)
-    assert area.get_ylabel() == "AUROC"
-
-
 def test_a_confusion_matrix_shows_counts_and_shares():
     axes = figures.confusion(np.array([[2, 0], [1, 3]]), ["normal", "wheeze"], "test").axes[0]
     assert [text.get_text() for text in axes.texts] == ["2\n100%", "0\n0%", "1\n25%", "3\n75%"]
-
-
-def test_a_band_profile_has_a_panel_per_class():
-    band_heat = made_up_page.heat(made_up_page.tables().bands).band_heat
-    panels = figures.band_profile(band_heat, 1500, "test").axes
-    assert [axes.get_title() for axes in panels] == ["heat for class normal", "heat for class wheeze"]
-    assert "1500 Hz" in texts_of(panels[0])
-
-
-def test_heat_that_is_not_supported_is_grey_and_says_so():
-    band_heat = made_up_page.heat(made_up_page.tables().bands).band_heat
-    outcomes = {"normal": "not supported", "wheeze": "supported"}
-    panels = figures.band_profile(band_heat, 1500, "test", outcomes).axes
-    assert [axes.get_title() for axes in panels] == [f"heat for class {name} ({outcomes[name]})" for name in outcomes]
-    assert [axes.lines[0].get_color() for axes in panels] == [figures.GREY, figures.BLUE]
 
 
 def test_bands_that_were_not_fed_are_grey():

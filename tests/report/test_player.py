@@ -112,6 +112,32 @@ def test_strength_class_method_and_sound_change_what_is_shown(report):
 
 
 @needs_chromium
+def test_charts_are_drawn_and_their_data_can_be_saved(report, finished):
+    with browser() as opened:
+        page = opened.open(report).page
+        names = page.locator("[data-chart]").evaluate_all("places => places.map((place) => place.dataset.chart)")
+        assert {"roc_test", "precision_recall_test", "calibration_test", "training", "bands_test"} <= set(names)
+        for name in names:
+            chart = page.locator(f"[data-chart={name}][data-drawn]")
+            chart.wait_for()
+            assert chart.locator("svg path").count() > 5, name
+        roc = page.locator("figure", has=page.locator("[data-chart=roc_test]"))
+        with page.expect_download() as download:
+            roc.get_by_role("button", name="Save data (CSV)").click()
+        assert download.value.suggested_filename == "roc_test.csv"
+        saved, beside = pd.read_csv(download.value.path()), pd.read_csv(finished[1] / "figures" / "roc_test.csv")
+        pd.testing.assert_frame_equal(saved, beside, atol=1e-6, check_dtype=False)
+        with page.expect_download() as download:
+            roc.get_by_role("button", name="Save picture (SVG)").click()
+        assert "false alarms" in download.value.path().read_text(encoding="utf-8")
+        points = roc.locator("path[transform]")
+        points.nth(points.count() // 2).hover(force=True)
+        assert "false alarms" in page.locator("#vg-tooltip-element.visible").inner_text()
+        assert opened.errors == []
+        assert opened.outside() == []
+
+
+@needs_chromium
 @pytest.mark.parametrize(("width", "scheme"), [(1400, "light"), (400, "light"), (1400, "dark"), (400, "dark")])
 def test_nothing_bars_anybody(report, width, scheme):
     with browser(width, scheme) as opened:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from respcam.heat.bands import BandSelection
+from respcam.report.page import vega
 from respcam.report.run_page import write_run_page
 
 
@@ -55,12 +56,14 @@ def test_the_page_has_its_words_and_numbers(page):
 
 def test_the_page_stands_alone_and_its_figures_lie_beside_it(page):
     folder, text = page
-    assert "://" not in text
-    saved = {path.stem for path in (folder / "figures").glob("*.png")}
-    expected = {"training", "confusion_validation", "confusion_test", "bands_test", "bands_test_beside",
-                "gallery_test", "occlusion_test"}  # fmt: skip
-    assert saved == expected
-    assert text.count('src="data:image/png;base64,') == len(expected)
+    assert "://" not in text.replace(vega(), "")
+    pictures = {"confusion_validation", "confusion_test", "gallery_test", "occlusion_test"}
+    charts = {"training", "bands_test", "bands_test_beside", "roc_test", "precision_recall_test", "calibration_test"}
+    for kind in ("png", "svg", "pdf"):
+        assert {path.stem for path in (folder / "figures").glob(f"*.{kind}")} == pictures | charts
+    assert {path.stem for path in (folder / "figures").glob("*.csv")} == (pictures | charts) - {"gallery_test"}
+    assert text.count('src="data:image/png;base64,') == len(pictures)
+    assert set(re.findall('<div[^>]* data-chart="(.*?)"', text)) == charts
 
 
 def test_a_part_with_a_note_carries_it_everywhere(tmp_path):

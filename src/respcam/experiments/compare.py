@@ -24,6 +24,7 @@ from respcam.experiments.differences import (
     differences,
 )
 from respcam.experiments.finished import DESCRIPTION, FinishedRun
+from respcam.experiments.pooled import Pool, pooled
 from respcam.experiments.side_by_side import side_by_side
 from respcam.metrics import METRICS, BootstrapSettings
 from respcam.report.comparison_page import (
@@ -115,7 +116,7 @@ class Comparison(Stage):
     """
 
     name: ClassVar[str] = "compare"
-    schema: ClassVar[int] = 7
+    schema: ClassVar[int] = 8
 
     identities: list[list[str]]
     settings: ComparisonSettings
@@ -436,23 +437,45 @@ def _tables_of(
         n_runs=len(members),
         n_seeds=len({description["seed"] for description in descriptions}),
         n_folds=len({description["fold"] for description in descriptions} - {None}),
-        parts=[_tables_of_part(part, runs, compared, settings.metric) for part in _parts(members)],
+        parts=[_tables_of_part(part, members, runs, compared, settings) for part in _parts(members)],
         band_heat=band_heat,
         mark_hz=members[0].heat()["hz_groups"]["mark_hz"],
     )
 
 
-def _tables_of_part(part: str, runs: pd.DataFrame, compared: pd.DataFrame, metric: str) -> PartTables:
+def _tables_of_part(
+    part: str,
+    members: Sequence[FinishedRun],
+    runs: pd.DataFrame,
+    compared: pd.DataFrame,
+    settings: ComparisonSettings,
+) -> PartTables:
     is_in_part = runs["fold"].notna() & (runs["part"] != VALIDATION) if part == FOLDS else runs["part"] == part
     rows = compared[compared["part"] == part]
-    is_main, is_everyone = rows["metric"] == metric, rows["stratum"] == EVERYONE
+    is_main, is_everyone = rows["metric"] == settings.metric, rows["stratum"] == EVERYONE
+    values, roc = pooled(_pools(part, members, settings.base), settings.metric, settings.bootstrap)
     return PartTables(
         name=part,
         runs=runs[is_in_part],
+        pooled=values,
+        pooled_roc=roc,
         differences=rows[is_main & is_everyone],
         other_metrics=rows[~is_main & is_everyone],
         strata=rows[is_main & ~is_everyone],
     )
+
+
+def _pools(part: str, members: Sequence[FinishedRun], base: str) -> dict[str, Pool]:
+    """Predictions of the trainings of each arm on a part."""
+    pools: dict[str, Pool] = {}
+    for arm in _arms(members, base):
+        for run in (run for run in members if _arm(run) == arm):
+            names = [name for name in run.metrics() if name != VALIDATION and _part(run, name) == part]
+            if names:
+                classes = run.metrics()[names[0]]["confusion"]["classes"]
+                pool = pools.setdefault(arm, Pool(run.description()["task_settings"], classes))
+                pool.tables.append(_predictions(run, names).reset_index())
+    return pools
 
 
 def _heat_of_bands(run: FinishedRun) -> pd.DataFrame:

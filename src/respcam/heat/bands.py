@@ -207,7 +207,14 @@ class HzGroups:
     @property
     def names(self) -> list[str]:
         """Name of each group: ``low-high`` in Hz."""
-        return [f"{low:g}-{high:g}" for low, high in zip(self.edges_hz[:-1], self.edges_hz[1:], strict=True)]
+        return list(self.spans)
+
+    @property
+    def spans(self) -> dict[str, tuple[float, float]]:
+        """Lower and upper edge of each group, by its name."""
+        return {
+            f"{low:g}-{high:g}": (low, high) for low, high in zip(self.edges_hz[:-1], self.edges_hz[1:], strict=True)
+        }
 
 
 def kept_bands(edges_hz: np.ndarray, selection: BandSelection) -> np.ndarray:

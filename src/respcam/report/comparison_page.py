@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 
 from respcam.metrics import METRICS
-from respcam.report import figures
-from respcam.report.page import InlineFigure, render, save_figure
-from respcam.report.player import embedded
+from respcam.report import charts, figures
+from respcam.report.charts import Chart
+from respcam.report.page import InlineFigure, embedded, file_stem, render, save_chart, save_figure
 from respcam.store.artifact import write_atomically
 
 LOWEST_CUT_HZ = 100  # a range that starts no higher is a low-pass
@@ -61,6 +61,11 @@ class PartTables:
         The same for every other metric, named in ``metric``.
     strata : DataFrame
         The same for the metric of the page and some of the recordings, named in ``stratum``.
+    pooled : DataFrame
+        The metric of the page over all trainings of an arm together: ``arm, n_trainings, n_units, n_patients, value,
+        low, high``.
+    pooled_roc : DataFrame
+        Their ROC curves: ``arm`` and the columns of `respcam.report.curves.roc`; empty with more than two classes.
     """
 
     name: str
@@ -68,6 +73,8 @@ class PartTables:
     differences: pd.DataFrame
     other_metrics: pd.DataFrame
     strata: pd.DataFrame
+    pooled: pd.DataFrame
+    pooled_roc: pd.DataFrame
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,11 +141,13 @@ def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
     ----------
     content : ComparisonContent
     folder : Path
-        Gets ``comparison.html``, with every figure inside it, and ``figures/*.png``.
+        Gets ``comparison.html``, with every figure inside it, and ``figures/`` (PNG, SVG, PDF, CSV).
     """
     measure = content.measure
+    experiments = [_experiment(tables, measure, folder / "figures") for tables in content.experiments]
     page = render(
         "comparison.html",
+        charts=[chart for experiment in experiments for part in experiment["parts"] for chart in part["pooled"]],
         scripts=["player.js"] if content.player else [],
         player_data=embedded(content.player) if content.player else None,
         title=f"respcam: {len(content.links)} runs compared",
@@ -148,7 +157,7 @@ def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
         margin=measure.margin,
         power=measure.power,
         fewest_replicates=measure.fewest_replicates,
-        experiments=[_experiment(tables, measure, folder / "figures") for tables in content.experiments],
+        experiments=experiments,
         runs=[{"name": name, "link": link} for name, link in content.links.items()],
     )
     write_atomically(folder / "comparison.html", page)
@@ -176,6 +185,7 @@ def _experiment(tables: ExperimentTables, measure: Measure, folder: Path) -> dic
                 "strata": part.strata.to_dict("records"),
                 "heat": _heat_of_arms(part.runs, tables.arms),
                 "figures": _figures(part, tables, measure, folder),
+                "pooled": _pooled(part, tables, measure, folder),
             }
             for part in tables.parts
         ],
@@ -214,13 +224,12 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
     if defined.empty:
         return []
     metric, base = metric_title(measure.metric), measure.base
-    stem = f"{part.name}_{tables.key}".replace(" ", "_")
     forest = figures.forest(defined, metric, base, measure.margin)
     interval = f"{1 - measure.alpha:.0%} interval over {' or '.join(defined['interval_over'].unique())}"
     caption = (
         f"{part.name}: {metric} of each arm minus {metric} of {base}, with its {interval}. Right of zero: arm higher."
     )
-    shown = [save_figure(forest, folder / f"forest_{stem}.png", caption)]
+    shown = [save_figure(forest, _path(folder, "forest", part.name, tables.key), caption, defined)]
     cutoffs_hz = {arm: _cutoff_hz(selection) for arm, selection in tables.selections.items()}
     curve = defined.assign(cutoff_hz=defined["arm"].map(cutoffs_hz)).dropna(subset="cutoff_hz")
     if len(curve) > 2:
@@ -229,8 +238,36 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
             f"{interval}."
         )
         figure = figures.cutoff_curve(curve, metric, base, measure.margin)
-        shown.append(save_figure(figure, folder / f"cutoffs_{stem}.png", caption))
+        shown.append(save_figure(figure, _path(folder, "cutoffs", part.name, tables.key), caption, curve))
     return shown
+
+
+def _pooled(part: PartTables, tables: ExperimentTables, measure: Measure, folder: Path) -> list[Chart]:
+    """The metric and the ROC curve of each arm over all its trainings."""
+    if part.pooled.empty:
+        return []
+    metric = metric_title(measure.metric)
+    rows = part.pooled.iloc[0]
+    size = f"{rows.n_trainings} trainings, {rows.n_units} tested, {rows.n_patients} patients in {rows.arm}"
+    words = (
+        f"{part.name}: the predictions of all trainings of an arm together ({size}). A recording counts once per "
+        "training that tested it"
+    )
+    if tables.n_folds:
+        words += "; with folds, each is tested by a model that has not heard its patient"
+    caption = (
+        f"{words}. {metric} with its 95 % interval over patients. It does not say what new trainings would give."
+    )
+    shown = [charts.values_of_arms(file_stem("pooled", part.name, tables.key), caption, part.pooled, metric)]
+    if not part.pooled_roc.empty:
+        caption = f"{words}. ROC with its 95 % interval over patients. Click on an arm to bring it forward."
+        name = file_stem("pooled_roc", part.name, tables.key)
+        shown.append(charts.roc(name, caption, part.pooled_roc, "arm"))
+    return [save_chart(chart, folder) for chart in shown]
+
+
+def _path(folder: Path, *words: str) -> Path:
+    return folder / f"{file_stem(*words)}.png"
 
 
 def _cutoff_hz(selection: Mapping[str, Any]) -> float | None:
@@ -257,6 +294,7 @@ def _profiles(tables: ExperimentTables, folder: Path) -> list[InlineFigure]:
             f"the arm. Curve: mean over trainings; shading: lowest to highest. Grey: {tables.arms[0]}. "
             f"Dotted: {tables.mark_hz:g} Hz."
         )
-        stem = f"profiles_{part}_{class_name}_{len(shown)}_{tables.key}.png".replace(" ", "_")
-        shown.append(save_figure(figure, folder / stem, caption))
+        path = _path(folder, "profiles", str(part), str(class_name), str(len(shown)), tables.key)
+        table = pd.concat([bands.assign(arm=arm) for arm, bands in profiles.items()], ignore_index=True)
+        shown.append(save_figure(figure, path, caption, table))
     return shown

@@ -28,28 +28,6 @@ def _figure(width_in: float, height_in: float) -> "Figure":
     return Figure(figsize=(width_in, height_in), layout="constrained")
 
 
-def training_curves(history: pd.DataFrame) -> "Figure":
-    """Plot losses and validation AUROC over epochs, with the chosen epoch.
-
-    Parameters
-    ----------
-    history : DataFrame
-        ``epoch, train_loss, validation_loss, validation_auroc, is_best``.
-    """
-    figure = _figure(8, 3)
-    loss, area = figure.subplots(1, 2)
-    loss.plot(history["epoch"], history["train_loss"], color=BLUE, label="train")
-    loss.plot(history["epoch"], history["validation_loss"], color=ORANGE, label="validation patients")
-    loss.set(xlabel="epoch", ylabel="cross-entropy", title="Loss")
-    area.plot(history["epoch"], history["validation_auroc"], color=ORANGE, label="validation patients")
-    area.set(xlabel="epoch", ylabel="AUROC", title="AUROC")
-    chosen = history.loc[history["is_best"], "epoch"].iloc[0]
-    for axes in (loss, area):
-        axes.axvline(chosen, color=GREY, linestyle=":", label=f"chosen: epoch {chosen}")
-        axes.legend(fontsize=8)
-    return figure
-
-
 def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> "Figure":
     """Plot a confusion matrix: counts, coloured by the share of each true class.
 
@@ -72,67 +50,6 @@ def confusion(matrix: np.ndarray, class_names: Sequence[str], title: str) -> "Fi
     axes.set_yticks(range(n), class_names)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     return figure
-
-
-def band_profile(
-    band_heat: pd.DataFrame, mark_hz: float, title: str, outcomes: Mapping[str, str] | None = None
-) -> "Figure":
-    """Plot heat per band as a ratio to uniform heat, one panel per class, on a Hz axis.
-
-    Heat that is not supported is grey, so that nobody takes its peak for an answer.
-
-    Parameters
-    ----------
-    band_heat : DataFrame
-        Rows of one part: ``target_class, scope, lower_hz, centre_hz, upper_hz, ratio, ratio_low,
-        ratio_high``.
-    mark_hz : float
-        Frequency of a vertical line.
-    title : str
-    outcomes : mapping of str to str, optional
-        Verdict on the heat for each class.
-    """
-    outcomes = outcomes or {}
-    classes = list(dict.fromkeys(band_heat["target_class"]))
-    figure = _figure(8, 0.7 + 2.3 * len(classes))
-    panels = figure.subplots(len(classes), 1, sharex=True, squeeze=False)[:, 0]
-    for axes, name in zip(panels, classes, strict=True):
-        of_class = band_heat[band_heat["target_class"] == name]
-        outcome = outcomes.get(name)
-        colour = GREY if outcome == "not supported" else BLUE
-        words = f" ({outcome})" if outcome else ""
-        _draw_profile(axes, of_class[of_class["scope"] == "band"], of_class[of_class["scope"] == "group"], colour)
-        axes.axhline(1, color="black", linestyle="--", linewidth=1, label="uniform heat")
-        axes.axvline(mark_hz, color=ORANGE, linestyle="-", label=f"{mark_hz:g} Hz")
-        axes.set(ylabel="heat / uniform", title=f"heat for class {name}{words}", ylim=(0, None))
-    panels[0].legend(fontsize=7, ncols=5, loc="upper center", bbox_to_anchor=(0.5, 1.35))
-    panels[-1].set(xlabel="frequency (Hz)", xlim=(0, max(2000, band_heat["upper_hz"].max())))
-    figure.suptitle(title, fontsize=11)
-    return figure
-
-
-def _draw_profile(axes: "Axes", bands: pd.DataFrame, groups: pd.DataFrame, colour: str) -> None:
-    """Draw groups of Hz as bars, and bands as a curve with its interval."""
-    axes.bar(
-        groups["lower_hz"],
-        groups["ratio"],
-        width=groups["upper_hz"] - groups["lower_hz"],
-        align="edge",
-        color=colour,
-        alpha=0.25,
-        edgecolor="white",
-        label="group of Hz",
-    )
-    axes.plot(bands["centre_hz"], bands["ratio"], color=colour, marker=".", markersize=3, label="mel band")
-    axes.fill_between(
-        bands["centre_hz"].astype(float),
-        bands["ratio_low"].astype(float),
-        bands["ratio_high"].astype(float),
-        color=colour,
-        alpha=0.3,
-        linewidth=0,
-        label="95 % interval over patients",
-    )
 
 
 @dataclass(frozen=True)

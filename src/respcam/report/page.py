@@ -1,17 +1,22 @@
-"""Self-contained HTML page: templates, inlined figures, number formats."""
+"""Self-contained HTML page: templates, inlined figures, charts, number formats."""
 
 import base64
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from io import BytesIO
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
+
+from respcam.data.manifest import safe_id
+from respcam.report.charts import Chart
 
 if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
     from matplotlib.figure import Figure
@@ -19,6 +24,26 @@ if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
 DOTS_PER_INCH = 110
+CHART_SCALE = 2  # pixels of a saved chart per pixel on the page
+LONGEST_STEM = 80  # characters of the name of a figure's file
+INK = "currentColor"  # that of the page, light or dark; black in a file
+#: Vega-Lite configuration of every chart
+STYLE: dict[str, Any] = {
+    "background": None,
+    "mark": {"aria": False},  # a screen reader is told the caption, not a thousand points
+    "view": {"stroke": "#88888866"},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "gridColor": "#88888833",
+        "domainColor": "#888888",
+        "tickColor": "#888888",
+        "titleFontWeight": "normal",
+        "aria": False,
+    },
+    "legend": {"labelColor": INK, "titleColor": INK, "aria": False},
+    "title": {"color": INK, "aria": False, "anchor": "start", "fontWeight": 600},
+}
 
 ENVIRONMENT = Environment(
     loader=PackageLoader("respcam.report", "templates"),
@@ -44,8 +69,25 @@ class InlineFigure:
     caption: str
 
 
-def save_figure(figure: "Figure", path: Path, caption: str) -> InlineFigure:
-    """Save a figure beside a page and return it for use in the page.
+def file_stem(*words: str) -> str:
+    """Join words to the stem of a file's name that lies in its folder whatever the words are.
+
+    Examples
+    --------
+    >>> file_stem("roc", "test")
+    'roc_test'
+    >>> file_stem("roc", "../etc")
+    'roc_.._etc-3154c100'
+    """
+    text = "_".join(words)
+    plain = safe_id(text).encode("ascii", "ignore").decode()[:LONGEST_STEM]
+    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def save_figure(figure: "Figure", path: Path, caption: str, table: pd.DataFrame | None = None) -> InlineFigure:
+    """Save a figure beside a page, as PNG, SVG and PDF, and return it for use in the page.
+
+    A dollar sign in a label is a dollar sign: no text is read as a formula.
 
     Parameters
     ----------
@@ -53,16 +95,77 @@ def save_figure(figure: "Figure", path: Path, caption: str) -> InlineFigure:
     path : Path
         PNG file to write; its folder is made where it is missing.
     caption : str
+    table : DataFrame, optional
+        What the figure shows, written as CSV.
 
     Returns
     -------
     InlineFigure
     """
-    memory = BytesIO()
-    figure.savefig(memory, format="png", dpi=DOTS_PER_INCH)
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(memory.getvalue())
-    return InlineFigure(data_uri(memory.getvalue()), caption)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+    svg = StringIO()
+    figure.savefig(svg, format="svg", dpi=DOTS_PER_INCH, metadata={"Date": None})
+    _save_drawing(svg.getvalue(), path)
+    if table is not None:
+        table.to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
+    return InlineFigure(data_uri(path.read_bytes()), caption)
+
+
+def _save_drawing(svg: str, path: Path) -> None:
+    """Save a drawing as SVG and PDF beside a path."""
+    import vl_convert  # in a tenth of the time of another pass of matplotlib; only pages with pictures need it
+
+    path.with_suffix(".svg").write_text(svg, encoding="utf-8")
+    path.with_suffix(".pdf").write_bytes(vl_convert.svg_to_pdf(svg))
+
+
+def save_chart(chart: Chart, folder: Path) -> Chart:
+    """Save a chart beside a page, as PNG, SVG, PDF and CSV, and return it for use in the page.
+
+    Parameters
+    ----------
+    chart : Chart
+    folder : Path
+        Made where it is missing.
+    """
+    import vl_convert  # only pages with charts need it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = {**chart_data(chart)["spec"], "background": "white"}
+    path = folder / f"{chart.name}.csv"
+    chart.table.to_csv(path, index=False, lineterminator="\n")
+    svg = vl_convert.vegalite_to_svg(spec)
+    path.with_suffix(".png").write_bytes(vl_convert.svg_to_png(svg, scale=CHART_SCALE))
+    _save_drawing(svg, path)
+    return chart
+
+
+def chart_data(chart: Chart) -> dict[str, Any]:
+    """Plain data of a chart: its name, and its specification with data and style."""
+    values = json.loads(chart.table.to_json(orient="records", double_precision=6))
+    return {
+        "name": chart.name,
+        "spec": {**chart.spec, "description": chart.caption, "data": {"values": values}, "config": STYLE},
+    }
+
+
+def embedded(content: Any) -> Markup:
+    """Write plain data as JSON that can stand inside a ``script`` element.
+
+    Examples
+    --------
+    >>> embedded({"label": "</script>"})
+    Markup('{"label":"\\\\u003c/script\\\\u003e"}')
+    """
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
 
 
 def data_uri(png: bytes) -> str:
@@ -128,7 +231,17 @@ def policy(style: str, scripts: Sequence[str], connects: bool = False) -> str:
     return "; ".join(rules)
 
 
-def render(template: str, scripts: Sequence[str] = (), connects: bool = False, **content: Any) -> str:
+@cache
+def vega() -> Markup:
+    """Vega, Vega-Lite and Vega-Embed as one script, from vl-convert (BSD-3-Clause)."""
+    import vl_convert
+
+    return Markup(vl_convert.javascript_bundle())  # type: ignore[call-arg]  # the stub lacks the default
+
+
+def render(
+    template: str, scripts: Sequence[str] = (), connects: bool = False, charts: Sequence[Chart] = (), **content: Any
+) -> str:
     """Fill a template of this package (``report.html``, ``comparison.html``, ...); text is escaped.
 
     Parameters
@@ -138,6 +251,8 @@ def render(template: str, scripts: Sequence[str] = (), connects: bool = False, *
         Names of the scripts of the page, such as ``player.js``.
     connects : bool
         Whether the page may ask the server that it comes from.
+    charts : sequence of Chart
+        Charts of the page; a page without any carries no chart library.
 
     Raises
     ------
@@ -145,8 +260,12 @@ def render(template: str, scripts: Sequence[str] = (), connects: bool = False, *
         If the content lacks a name that the template uses.
     """
     style, texts = asset("page.css"), [asset(name) for name in scripts]
+    data = None
+    if charts:
+        data = embedded([chart_data(chart) for chart in charts])
+        texts = [vega(), asset("charts.js"), *texts]
     return ENVIRONMENT.get_template(template).render(
-        style=style, scripts=texts, policy=policy(style, texts, connects), **content
+        style=style, scripts=texts, policy=policy(style, texts, connects), charts_data=data, **content
     )
 
 

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +14,7 @@ from PIL import Image
 
 from respcam.heat.hottest import hot_cells
 from respcam.network.closeup import Closeup, shown_classes
+from respcam.report.page import embedded
 from respcam.sound.front_end import FrontEnd
 
 BRIGHT = (0.02, 0.998)  # quantiles of the log-mel that become white and black
@@ -154,20 +154,6 @@ class PlayerContent:
     def embedded(self) -> Markup:
         """As JSON that can stand inside a ``script`` element: no character of it can end the element."""
         return embedded(self.plain)
-
-
-def embedded(content: Any) -> Markup:
-    """Write plain data as JSON that can stand inside a ``script`` element.
-
-    Examples
-    --------
-    >>> embedded({"label": "</script>"})
-    Markup('{"label":"\\\\u003c/script\\\\u003e"}')
-    """
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)
 
 
 def unit_data(unit: PlayerUnit, axes: PlayerAxes, has_sound: bool) -> dict[str, Any]:

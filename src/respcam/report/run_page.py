@@ -14,11 +14,12 @@ from respcam.data.splits import TRAIN, UNUSED, VALIDATION, SplitSettings
 from respcam.data.tasks import Task
 from respcam.heat.bands import BandSelection, HzGroups, fed_bands
 from respcam.heat.cam import METHODS
-from respcam.metrics import METRICS
+from respcam.metrics import METRICS, BootstrapSettings, weights_and_resamples
 from respcam.network.model import ModelSettings
 from respcam.network.training import Training
-from respcam.report import figures
-from respcam.report.page import DASH, InlineFigure, render, save_figure
+from respcam.report import charts, curves, figures
+from respcam.report.charts import Chart
+from respcam.report.page import DASH, InlineFigure, file_stem, render, save_chart, save_figure
 from respcam.report.recordings import RecordingTables
 from respcam.report.trust_section import TrustTables, section
 from respcam.sound.audio import AudioSettings
@@ -188,11 +189,13 @@ def write_run_page(content: RunContent, folder: Path) -> None:
     ----------
     content : RunContent
     folder : Path
-        Gets ``report.html``, with every figure inside it, and ``figures/*.png``.
+        Gets ``report.html``, with every figure inside it, and ``figures/`` (PNG, SVG, PDF, CSV).
     """
     settings, tables = content.settings, content.tables
     fed = tables.bands[fed_bands(tables.edges_hz, settings.bands)]
-    trust = section(content.trust, fed, tables.metrics, folder / run_folder.FIGURES)
+    groups = settings.hz_groups.over(settings.front_end)
+    trust = section(content.trust, fed, groups, tables.metrics, folder / run_folder.FIGURES)
+    shown = _figures(content, trust, folder / run_folder.FIGURES)
     page = render(
         "report.html",
         scripts=["player.js"],
@@ -201,7 +204,8 @@ def write_run_page(content: RunContent, folder: Path) -> None:
         warnings=_warnings(tables),
         what=_what(content),
         trust=trust,
-        figures=_figures(content, trust, folder / run_folder.FIGURES),
+        figures=shown,
+        charts=[*shown["training"], *shown["curves"], *shown["profiles"]],
         player_data=content.recordings.player().embedded,
         provenance=content.provenance,
         folder_name=folder.name,
@@ -270,22 +274,62 @@ def _where(content: RunContent) -> str:
 
 def _figures(content: RunContent, trust: dict[str, Any], folder: Path) -> dict[str, Any]:
     tables = content.tables
-    curves = figures.training_curves(tables.history)
     caption = "Loss and AUROC per epoch. Dotted: the chosen epoch."
     confusion = [_confusion(content, part, folder) for part in tables.metrics]
-    profiles = []
-    for part in content.heat.parts:
-        profiles += [_profile(content, part, folder), _profile(content, part, folder, is_beside=True)]
+    profiles = [_profile(content, part, is_beside) for part in content.heat.parts for is_beside in (False, True)]
+    curves = [chart for part in tables.tested for chart in _curves(content, part)]
     is_fed = fed_bands(tables.edges_hz, content.settings.bands)
     pictures = content.recordings.pictures(is_fed)
     first = trust["parts"][0]["figures"].pop() if trust["parts"] else None
     return {
         "first": first,
-        "training": [save_figure(curves, folder / "training.png", caption)],
+        "training": [save_chart(charts.training("training", caption, tables.history), folder)],
+        "curves": [save_chart(chart, folder) for chart in curves],
         "confusion": confusion,
-        "profiles": profiles,
+        "profiles": [save_chart(chart, folder) for chart in profiles],
         "gallery": [_gallery(content, part, examples, folder) for part, examples in pictures.items()],
     }
+
+
+def _curves(content: RunContent, part: str) -> list[Chart]:
+    """ROC, precision-recall and calibration of one part; none where no class can be told from the rest."""
+    tables, title = content.tables, content.tables.title_of(part)
+    rows = tables.predictions[tables.predictions["part"] == part]
+    target = pd.Categorical(rows["true_class"], tables.class_names).codes.astype(np.int64)
+    probability = rows[[f"p_{name}" for name in tables.class_names]].to_numpy()
+    weights = weights_and_resamples(rows["patient_id"].astype(str).to_numpy(), BootstrapSettings())
+
+    def of(curve: curves.Curve) -> pd.DataFrame:
+        return curves.per_class(curve, target, probability, weights, tables.class_names)
+
+    if of(curves.roc).empty:
+        return []
+    against = "against the rest" if len(tables.class_names) > 2 else f"against {tables.class_names[0]}"
+    band = "Shading: 95 % interval over patients. Click on a class to bring it forward."
+    guess = float((target == 1).mean()) if len(tables.class_names) == 2 else None
+    return [
+        charts.roc(
+            file_stem("roc", part),
+            f"{title}: share of each class that is found, over the share of false alarms, {against}. Dashed: a model "
+            f"that guesses. {band}",
+            of(curves.roc),
+        ),
+        charts.precision_recall(
+            file_stem("precision_recall", part),
+            f"{title}: share of the alarms that are right, over the share that is found, {against}."
+            + ("" if guess is None else " Dashed: a model that guesses.")
+            + f" It holds for classes as frequent as here. {band}",
+            of(curves.precision_recall),
+            guess,
+        ),
+        charts.reliability(
+            file_stem("calibration", part),
+            f"{title}: is a probability what it says? A point: {content.settings.task.unit}s with similar predicted "
+            "probability, and the share of them that is so. Dashed: a calibrated model. Lines: 95 % interval over "
+            "patients.",
+            of(curves.reliability),
+        ),
+    ]
 
 
 def _confusion(content: RunContent, part: str, folder: Path) -> InlineFigure:
@@ -293,25 +337,40 @@ def _confusion(content: RunContent, part: str, folder: Path) -> InlineFigure:
     matrix = np.array(tables.metrics[part]["confusion"]["true_by_predicted"])
     figure = figures.confusion(matrix, tables.class_names, part)
     caption = f"{tables.title_of(part)}: number of {content.settings.task.unit}s and share of each true class."
-    return save_figure(figure, folder / f"confusion_{part}.png", caption)
+    table = pd.DataFrame(matrix, columns=tables.class_names)
+    table.insert(0, "true by predicted", tables.class_names, allow_duplicates=True)
+    return save_figure(figure, folder / f"{file_stem('confusion', part)}.png", caption, table)
 
 
-def _profile(content: RunContent, part: str, folder: Path, is_beside: bool = False) -> InlineFigure:
+def _profile(content: RunContent, part: str, is_beside: bool) -> Chart:
+    """Heat per band over occlusion, for each class."""
     heat, title = content.heat, content.tables.title_of(part)
     method = heat.title_beside if is_beside else f"{heat.title}, {heat.map_words}"
-    table = heat.band_heat_beside if is_beside else heat.band_heat
-    figure = figures.band_profile(
-        table[table["part"] == part],
+    of_part = heat.band_heat_beside if is_beside else heat.band_heat
+    of_part = of_part[of_part["part"] == part]
+    groups = of_part[of_part["scope"] == "group"]
+    ends = {"ratio": "value", "ratio_low": "low", "ratio_high": "high"}
+    rows = of_part[of_part["scope"] != "above_mark"].rename(
+        columns={"target_class": "class", "scope": "kind", **ends}
+    )
+    edges = groups.rename(columns={"target_class": "class", "name": "hz"})
+    falls = edges[["class", "hz", "lower_hz", "centre_hz", "upper_hz"]].merge(content.trust.falls(part))
+    falls = falls.rename(columns={"drop": "value", "drop_low": "low", "drop_high": "high"}).assign(kind="occlusion")
+    columns = ["class", "kind", "lower_hz", "centre_hz", "upper_hz", "value", "low", "high"]
+    caption = (
+        f"{title}. Upper panel of a class: heat per mel band (curve, shading: 95 % interval over patients) and per "
+        f"group of Hz (bars), divided by uniform heat (dashed line: spread evenly over the bands), by {method}. Each "
+        f"{content.settings.task.unit} counts once. In brackets: may this heat be believed (verdict of the tests "
+        "below)? Heat that is not supported is grey. Lower panel: what the score loses when the group is replaced "
+        "(occlusion). Where both are high, the model listens."
+    )
+    return charts.heat_and_occlusion(
+        file_stem("bands", part, *(["beside"] if is_beside else [])),
+        caption,
+        pd.concat([rows[columns], falls[columns]], ignore_index=True),
         content.settings.hz_groups.mark_hz,
-        f"{title}: heat per band\n{method}",
         content.trust.outcomes(part, is_beside),
     )
-    caption = (
-        f"{title}: heat per mel band and per group of Hz, divided by uniform heat (spread evenly over the bands), by "
-        f"{method}. Above 1 there is more heat than uniform. Each {content.settings.task.unit} counts once. "
-        "In brackets: may this heat be believed (verdict of the tests below)? Heat that is not supported is grey."
-    )
-    return save_figure(figure, folder / f"bands_{part}{'_beside' if is_beside else ''}.png", caption)
 
 
 def _gallery(content: RunContent, part: str, examples: list[figures.Example], folder: Path) -> InlineFigure:
@@ -323,7 +382,7 @@ def _gallery(content: RunContent, part: str, examples: list[figures.Example], fo
         "90 % of the heat. Every picture has a scale of its own: it shows where, not how much. For a mistake: the "
         f"heat for its true and for the predicted class. The frequency axis is in Hz; {content.heat.map_words}."
     )
-    return save_figure(figure, folder / f"gallery_{part}.png", caption)
+    return save_figure(figure, folder / f"{file_stem('gallery', part)}.png", caption)
 
 
 def _what(content: RunContent) -> dict[str, str]:

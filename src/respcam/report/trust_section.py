@@ -7,10 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from respcam.data import run_folder
 from respcam.data.splits import VALIDATION
+from respcam.heat.bands import HzGroups
 from respcam.heat.cam import METHODS, Choice
 from respcam.report import figures
-from respcam.report.page import DASH, MINUS, InlineFigure, save_figure
+from respcam.report.page import DASH, MINUS, InlineFigure, file_stem, save_figure
 
 TABLES = ("occlusion", "methods", "profiles", "localisation", "metadata", "strata", "blank")
 TEXT_COLUMNS = ("layers", "score", "fill", "objections", "outcome", "densest_hz", "costliest_hz")  # may be blank
@@ -58,6 +60,12 @@ class TrustTables:
         classes = verdict["beside"]["classes"] if is_beside else verdict["classes"]
         return {row["class"]: OUTCOMES[row["outcome"]] for row in classes}
 
+    def falls(self, part: str) -> pd.DataFrame:
+        """Fall of each class's log-odds when a group of Hz is replaced: ``class, hz, drop, drop_low, drop_high``."""
+        profiles = self.tables["profiles"]
+        is_median = (profiles["method"] == OCCLUSION) & (profiles["fill"] == run_folder.MEDIAN)
+        return profiles.loc[is_median & (profiles["part"] == part), ["class", "hz", "drop", "drop_low", "drop_high"]]
+
     def of_part(self, part: str) -> dict[str, pd.DataFrame]:
         """The rows of one part; blank cells of text are empty text."""
         return {name: _rows_of(self.tables[name], part) for name in TABLES}
@@ -69,7 +77,9 @@ def _rows_of(table: pd.DataFrame, part: str) -> pd.DataFrame:
     return rows.assign(**{str(column.name): column.where(column.notna(), "") for column in columns})
 
 
-def section(trust: TrustTables, bands: pd.DataFrame, metrics: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def section(
+    trust: TrustTables, bands: pd.DataFrame, groups: HzGroups, metrics: Mapping[str, Any], folder: Path
+) -> dict[str, Any]:
     """Collect the content of the trust section.
 
     Parameters
@@ -77,6 +87,8 @@ def section(trust: TrustTables, bands: pd.DataFrame, metrics: Mapping[str, Any],
     trust : TrustTables
     bands : DataFrame
         The bands that the model was fed: ``lower_hz, upper_hz``.
+    groups : HzGroups
+        Groups of Hz of the evidence.
     metrics : mapping
         Metrics and ``note`` of every part.
     folder : Path
@@ -91,7 +103,7 @@ def section(trust: TrustTables, bands: pd.DataFrame, metrics: Mapping[str, Any],
     return {
         "parts": [_part(trust, name, metrics[name], folder) for name in summary["parts"]],
         "limits": summary["settings"]["limits"],
-        "cutoff": _cutoff(summary["cutoff"], metrics, trust),
+        "cutoff": _cutoff(summary["cutoff"], metrics, trust.tables["blank"], groups),
         "sources": list(METHODS.values()),
         "fields": [_field(row, bands) for row in summary["fields"]],
     }
@@ -106,7 +118,7 @@ def _part(trust: TrustTables, name: str, metrics: Mapping[str, Any], folder: Pat
         "answer": ANSWERS[verdict["outcome"]],
         "note": metrics["note"],
         "model": metrics["auroc"],
-        "figures": [_figure(trust, tables, verdict, title, folder / f"occlusion_{name}.png")],
+        "figures": [_figure(trust, tables, verdict, title, folder / f"{file_stem('occlusion', name)}.png")],
         "certainty": f"{1 - verdict['alpha']:.1%}",
         "has_padding": bool((tables["methods"]["padding_uniform"] > 0).any()),
         "has_control": bool(tables["methods"]["control_agreement"].notna().any()),
@@ -212,7 +224,7 @@ def _blank(table: pd.DataFrame) -> dict[str, Any]:
     return {"blank_hz": list(dict.fromkeys(table["hz"])), "blank": rows}
 
 
-def _cutoff(cutoff: Mapping[str, Any], metrics: Mapping[str, Any], trust: TrustTables) -> str:
+def _cutoff(cutoff: Mapping[str, Any], metrics: Mapping[str, Any], blank: pd.DataFrame, groups: HzGroups) -> str:
     """The suggested cut-off in words; none for a model that guesses, and with a word on bands that are blank."""
     low = metrics[VALIDATION]["auroc"]["low"] if VALIDATION in metrics else None
     if low is None or low <= 0.5:
@@ -227,16 +239,17 @@ def _cutoff(cutoff: Mapping[str, Any], metrics: Mapping[str, Any], trust: TrustT
     )
     if cutoff["cutoff_hz"] is None:
         return f"No cut-off keeps the loss of AUROC within {cutoff['margin']:g} with 95 % confidence. {basis}"
+    blank_above = _blank_above(cutoff["cutoff_hz"], blank, groups)
     return (
         f"{cutoff['cutoff_hz']:g} Hz is the lowest suitable cut-off: there and at every higher cut-off the loss of "
-        f"AUROC stays within {cutoff['margin']:g} with 95 % confidence. {basis}{_blank_above(cutoff, trust)}"
+        f"AUROC stays within {cutoff['margin']:g} with 95 % confidence. {basis}{blank_above}"
     )
 
 
-def _blank_above(cutoff: Mapping[str, Any], trust: TrustTables) -> str:
+def _blank_above(cutoff_hz: float, blank: pd.DataFrame, groups: HzGroups) -> str:
     """Warn where the removed bands hold no sound in these recordings: then nothing was tested there."""
-    blank = trust.tables["blank"]
-    above = blank[blank["hz"].str.split("-").str[0].astype(float) >= cutoff["cutoff_hz"]]
+    removed = [name for name, (low_hz, _) in groups.spans.items() if low_hz >= cutoff_hz]
+    above = blank[blank["hz"].isin(removed)]
     share = above["blank"].mean()
     if above.empty or share < MOSTLY_BLANK:
         return ""
@@ -262,10 +275,13 @@ def _figure(
     def of(choice: Choice) -> pd.DataFrame:
         return profiles[(profiles[["method", "layers", "score"]] == list(_key(choice))).all(axis=1)]
 
+    heat = {_title_of({**asdict(c), "layers": c.place}, trust.blocks): of(c) for c in (trust.choice, trust.beside)}
+    curves = curves[(curves["of"] == "auroc") & (curves["kind"] != "single")]
+    falls = profiles[profiles["method"] == OCCLUSION]
     figure = figures.occlusion(
-        profiles[profiles["method"] == OCCLUSION],
-        {_title_of({**asdict(c), "layers": c.place}, trust.blocks): of(c) for c in (trust.choice, trust.beside)},
-        curves[(curves["of"] == "auroc") & (curves["kind"] != "single")],
+        falls,
+        heat,
+        curves,
         trust.summary["settings"]["limits"]["margin"],
         f"{title}: occlusion and heat",
     )
@@ -275,4 +291,4 @@ def _figure(
         "this class in each group. Where both are high, heat agrees with occlusion. Right: drop of AUROC when all "
         "bands above (or below) a cut-off are replaced by their mean. Bars and shading: 95 % intervals over patients."
     )
-    return save_figure(figure, path, caption)
+    return save_figure(figure, path, caption, pd.concat([falls, *heat.values(), curves], ignore_index=True))
