@@ -147,6 +147,9 @@ def test_labels_of_another_data_set_give_metrics(finished, folder, tmp_path):
     assert evaluation["metrics"]["sensitivity"]["value"] == pytest.approx(recall)
     page = (prediction.folder / "predict.html").read_text()
     assert "Against the labels" in page
+    assert {row["fields"] for row in evaluation["metadata"]} >= {"device", "duration_s"} or evaluation[
+        "metadata"
+    ] == []
 
 
 @pytest.mark.parametrize(

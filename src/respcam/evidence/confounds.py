@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from respcam.evidence.faithfulness import interval_columns
+from respcam.evidence.metadata import MetadataScore, auroc_interval, metadata_baseline
 from respcam.evidence.verdict import Limits
 from respcam.heat.bands import GroupedBands
-from respcam.metrics import BootstrapSettings, Interval, auroc, interval, patient_weights
+from respcam.metrics import BootstrapSettings, Interval, auroc
 from respcam.network.trained import TrainedModel
 
-CATEGORIES = ("device", "site", "sex")
-NUMBERS = ("age_years", "source_rate_hz", "duration_s", "level_db")
 STRATA = {"device": "device", "source_rate_hz": "source rate"}  # column: word
 PASSBAND = 0.95  # share of half a source rate; above it the filter of the resampler attenuates
 OF_PATIENT = {"sex", "age_years"}
@@ -94,139 +93,10 @@ def _source_of(fields: set[str]) -> str:
     return "the patient or the recording" if is_of_patient else "the recording"
 
 
-def metadata_of(recordings: pd.DataFrame, resampled: pd.DataFrame) -> pd.DataFrame:
-    """Collect the metadata of each recording.
-
-    Parameters
-    ----------
-    recordings : DataFrame
-        Manifest with text columns; unknown values are blank.
-    resampled : DataFrame
-        ``recording_id, source_rate_hz, source_samples, rms_db`` of the readable recordings.
-
-    Returns
-    -------
-    DataFrame
-        By recording_id, the columns of `CATEGORIES` and `NUMBERS` that differ between recordings.
-        Level is the RMS in dB re full scale before gain.
-    """
-    table = resampled.set_index("recording_id")
-    table = pd.DataFrame(
-        {
-            "source_rate_hz": table["source_rate_hz"].astype(float),
-            "duration_s": table["source_samples"] / table["source_rate_hz"],
-            "level_db": table["rms_db"].astype(float),
-        }
-    ).join(recordings.set_index("recording_id")[[c for c in (*CATEGORIES, "age_years") if c in recordings]])
-    for name in CATEGORIES:
-        if name in table:
-            table[name] = table[name].replace("", np.nan).astype("category")
-    if "age_years" in table:
-        table["age_years"] = pd.to_numeric(table["age_years"])
-    return table[[name for name in (*CATEGORIES, *NUMBERS) if name in table and table[name].nunique() > 1]]
-
-
-def metadata_scores(
-    train: pd.DataFrame, target: np.ndarray, test: pd.DataFrame, n_classes: int, seed: int
-) -> np.ndarray:
-    """Classify from metadata alone.
-
-    The classifier is gradient-boosted trees. They accept categories and missing values, and find thresholds,
-    for example of age.
-
-    Parameters
-    ----------
-    train, test : DataFrame
-        A row per unit, columns as `metadata_of`.
-    target : int [shape=(train unit,)]
-    n_classes : int
-    seed : int
-
-    Returns
-    -------
-    float64 [shape=(test unit, class)]
-        Probabilities.
-    """
-    from sklearn.ensemble import HistGradientBoostingClassifier  # takes seconds to import
-
-    trees = HistGradientBoostingClassifier(
-        categorical_features="from_dtype",
-        max_iter=60,
-        max_leaf_nodes=8,
-        min_samples_leaf=max(2, min(20, len(train) // 10)),
-        early_stopping=False,
-        class_weight="balanced",
-        random_state=seed,
-    ).fit(train, target)
-    probability = np.zeros((len(test), n_classes))
-    probability[:, trees.classes_] = trees.predict_proba(test)
-    return probability
-
-
-@dataclass(frozen=True)
-class MetadataScore:
-    """AUROC of a classifier of metadata alone.
-
-    Attributes
-    ----------
-    fields : tuple of str
-        Columns of the metadata that the classifier reads.
-    auroc : Interval
-    """
-
-    fields: tuple[str, ...]
-    auroc: Interval
-
-
-def metadata_baseline(
-    metadata: pd.DataFrame,
-    train: pd.DataFrame,
-    test: pd.DataFrame,
-    n_classes: int,
-    bootstrap: BootstrapSettings,
-    seed: int = 0,
-) -> list[MetadataScore]:
-    """Score each metadata field alone, and all together, on the training and test units of the model.
-
-    Parameters
-    ----------
-    metadata : DataFrame
-        Table of `metadata_of`.
-    train, test : DataFrame
-        Units: ``recording_id, patient_id, target``.
-    n_classes : int
-    bootstrap : BootstrapSettings
-    seed : int
-
-    Returns
-    -------
-    list of MetadataScore
-        First all fields together, then single fields, best first. Empty where no field differs.
-    """
-    train_fields, test_fields = (metadata.reindex(units["recording_id"]) for units in (train, test))
-    fields = [name for name in metadata if train_fields[name].nunique() > 1]
-    sets = [fields, *([name] for name in fields)] if len(fields) > 1 else [fields] if fields else []
-    scores = []
-    for names in sets:
-        probability = metadata_scores(
-            train_fields[names], train["target"].to_numpy(), test_fields[names], n_classes, seed
-        )
-        scores.append(MetadataScore(tuple(names), auroc_interval(test, probability, bootstrap)))
-    areas = pd.Series([score.auroc.value for score in scores], dtype=float)
-    return [scores[place] for place in (*areas.index[:1], *areas[1:].sort_values(ascending=False).index)]
-
-
 def metadata_table(scores: Sequence[MetadataScore]) -> pd.DataFrame:
     """Tabulate the scores of metadata alone: ``fields, auroc, auroc_low, auroc_high``."""
     rows = [{"fields": ", ".join(score.fields), **interval_columns("auroc", score.auroc)} for score in scores]
     return pd.DataFrame(rows, columns=["fields", "auroc", "auroc_low", "auroc_high"])
-
-
-def auroc_interval(units: pd.DataFrame, probability: np.ndarray, bootstrap: BootstrapSettings) -> Interval:
-    """AUROC of units with its 95 % interval over patients (``target, patient_id``)."""
-    target = units["target"].to_numpy()
-    weights = patient_weights(units["patient_id"].to_numpy(), bootstrap)
-    return interval(float(auroc(target, probability)), auroc(target, probability, weights))
 
 
 def comes_close(baseline: Interval, model: Interval, closeness: float) -> bool:

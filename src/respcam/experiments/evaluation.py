@@ -12,6 +12,7 @@ import pandas as pd
 from respcam import metrics
 from respcam.data.manifest import named
 from respcam.errors import Refused
+from respcam.evidence.metadata import auroc_interval, metadata_out_of_fold
 from respcam.experiments.listener import ModelInfo
 from respcam.metrics import BootstrapSettings
 from respcam.store.artifact import digest_of
@@ -116,19 +117,21 @@ def evaluation_of(info: ModelInfo, labels: LabelledFiles, rows: Sequence[Mapping
     labels : LabelledFiles
         Where no patient is named, every file counts as a patient of its own.
     rows : sequence of mapping
-        ``path, probability, source_rate_hz`` of the usable files.
+        ``path, probability, device, source_rate_hz, duration_s, level_db`` of the usable files.
 
     Returns
     -------
     dict
         ``n_units, n_patients, has_patients, confusion, metrics`` (each with its interval), and ``strata``: the AUROC
-        by device and source rate, for strata of five files or more with two classes.
+        by device and source rate, for strata of five files or more with two classes; and ``metadata``: the AUROC of
+        classifiers of device, source rate, duration and level alone, each patient classified by the others.
     """
     class_names = info.class_names
     class_of, patients = labels.classes(info), labels.table.set_index("path")["patient_id"]
     rows = [row for row in rows if row["path"] in class_of]
     if not rows:
-        return {"n_units": 0, "n_patients": 0, "has_patients": False, "confusion": [], "metrics": {}, "strata": []}
+        nothing: dict[str, Any] = {"confusion": [], "metrics": {}, "strata": [], "metadata": []}
+        return {"n_units": 0, "n_patients": 0, "has_patients": False, **nothing}
     target = np.array([class_names.index(class_of[row["path"]]) for row in rows])
     probability = np.array([row["probability"] for row in rows])
     patient = np.array([patients[row["path"]] or row["path"] for row in rows])
@@ -136,25 +139,69 @@ def evaluation_of(info: ModelInfo, labels: LabelledFiles, rows: Sequence[Mapping
     normal = class_names.index(task["normal"]) if task["normal"] in class_names else None
     bootstrap = BootstrapSettings()
     confusion, intervals = metrics.evaluate(target, probability, patient, normal, task["score"], bootstrap)
-    strata = []
-    for field, values in (
-        ("device", [labels.devices[row["path"]] or "unknown" for row in rows]),
-        ("source rate (Hz)", [f"{row['source_rate_hz']:g}" for row in rows]),
-    ):
-        for value in sorted(set(values)):
-            inside = np.array([cell == value for cell in values])
-            if inside.sum() < FEWEST_IN_STRATUM or len(set(target[inside])) < 2 or inside.all():
-                continue
-            _, of_stratum = metrics.evaluate(
-                target[inside], probability[inside], patient[inside], normal, task["score"], bootstrap
-            )
-            counts = ", ".join(f"{int((target[inside] == k).sum())} {name}" for k, name in enumerate(class_names))
-            strata.append({"field": field, "value": value, "classes": counts, "auroc": asdict(of_stratum["auroc"])})
+    evaluated = _Evaluated(rows, target, probability, patient, class_names)
     return {
         "n_units": len(rows),
         "n_patients": len(set(patient.tolist())),
         "has_patients": bool((patients != "").all()),
         "confusion": confusion.tolist(),
         "metrics": {name: asdict(value) for name, value in intervals.items()},
-        "strata": strata,
+        "strata": evaluated.strata(bootstrap),
+        "metadata": evaluated.metadata(bootstrap),
     }
+
+
+@dataclass(frozen=True)
+class _Evaluated:
+    """Labelled files with their scores.
+
+    Attributes
+    ----------
+    rows : sequence of mapping
+        Facts of each file, as `evaluation_of`.
+    target : int [shape=(file,)]
+    probability : float [shape=(file, class)]
+    patient : str [shape=(file,)]
+    class_names : sequence of str
+    """
+
+    rows: Sequence[Mapping[str, Any]]
+    target: np.ndarray
+    probability: np.ndarray
+    patient: np.ndarray
+    class_names: Sequence[str]
+
+    def strata(self, bootstrap: BootstrapSettings) -> list[dict[str, Any]]:
+        """AUROC of each device and each source rate."""
+        table = pd.DataFrame(
+            {
+                "device": [row["device"] or "unknown" for row in self.rows],
+                "source rate (Hz)": [f"{row['source_rate_hz']:g}" for row in self.rows],
+            }
+        )
+        strata = []
+        for field, values in table.items():
+            for value in sorted(set(values)):
+                inside = (values == value).to_numpy()
+                if inside.sum() < FEWEST_IN_STRATUM or len(set(self.target[inside])) < 2 or inside.all():
+                    continue
+                units = pd.DataFrame({"patient_id": self.patient[inside], "target": self.target[inside]})
+                area = auroc_interval(units, self.probability[inside], bootstrap)
+                counts = [f"{int((units['target'] == k).sum())} {name}" for k, name in enumerate(self.class_names)]
+                strata.append({"field": field, "value": value, "classes": ", ".join(counts), "auroc": asdict(area)})
+        return strata
+
+    def metadata(self, bootstrap: BootstrapSettings) -> list[dict[str, Any]]:
+        """AUROC of metadata alone."""
+        paths = [row["path"] for row in self.rows]
+        units = pd.DataFrame({"recording_id": paths, "patient_id": self.patient, "target": self.target})
+        facts = pd.DataFrame(
+            [
+                {name: row[name] for name in ("device", "source_rate_hz", "duration_s", "level_db")}
+                for row in self.rows
+            ],
+            index=paths,
+        )
+        facts["device"] = facts["device"].replace("", np.nan).astype("category")
+        scores = metadata_out_of_fold(facts, units, len(self.class_names), bootstrap)
+        return [{"fields": ", ".join(score.fields), "auroc": asdict(score.auroc)} for score in scores]

@@ -13,9 +13,10 @@ from respcam.data import run_folder
 from respcam.data.labels import Labels
 from respcam.data.patches import patch_table
 from respcam.data.splits import TRAIN, VALIDATION
-from respcam.evidence.confounds import Caution, EvaluatedPart, heat_per_unit, look, metadata_of, unit_levels
+from respcam.evidence.confounds import Caution, EvaluatedPart, heat_per_unit, look, unit_levels
 from respcam.evidence.examination import Examination, ExaminedPart, Stores, TrustSettings, examine, suggested_cutoff
 from respcam.evidence.localisation import AnnotatedUnits, annotated_events, event_units, localisation_table
+from respcam.evidence.metadata import metadata_of
 from respcam.evidence.receptive import fields
 from respcam.heat.bands import HzGroups
 from respcam.metrics import BootstrapSettings, Interval
