@@ -290,6 +290,7 @@ def content(note=None, auroc=0.812, n_bins=2, target="true", selection=None, has
     run_tables = tables(note, auroc, n_bins)
     selection = selection or BandSelection()
     return RunContent(
+        name="sprsound-seed7",
         description={"dataset": "sprsound", "fold": None, "seed": 7, "licence": "made up"},
         settings=PrintedSettings(
             audio=AudioSettings(gain="rms"),

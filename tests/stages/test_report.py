@@ -28,6 +28,7 @@ def test_the_page_stands_alone(finished):
         set((finished[1] / "figures").glob("*.png"))
         - {finished[1] / f"figures/{name}.png" for name in re.findall('<div[^>]* data-chart="(.*?)"', page)}
     )
+    assert f"<code>respcam rerun {finished[1].name}</code>" in page
     for words in (
         "AUROC",
         "uniform share",

@@ -203,7 +203,7 @@ def training(name: str, caption: str, history: pd.DataFrame) -> Chart:
         },
     }
     auroc = {
-        "mark": {"type": "line", "point": True, "color": ORANGE},
+        "mark": {"type": "line", "point": {"color": ORANGE}, "color": ORANGE},
         "encoding": {
             "x": epoch,
             "y": _axis("validation_auroc", "AUROC, validation patients"),

@@ -248,7 +248,8 @@ def _pooled(part: PartTables, tables: ExperimentTables, measure: Measure, folder
         return []
     metric = metric_title(measure.metric)
     rows = part.pooled.iloc[0]
-    size = f"{rows.n_trainings} trainings, {rows.n_units} tested, {rows.n_patients} patients in {rows.arm}"
+    trainings = f"{rows.n_trainings} training{'s' if rows.n_trainings > 1 else ''}"
+    size = f"{trainings}, {rows.n_units} tested, {rows.n_patients} patients in {rows.arm}"
     words = (
         f"{part.name}: the predictions of all trainings of an arm together ({size}). A recording counts once per "
         "training that tested it"

@@ -153,6 +153,8 @@ class RunContent:
 
     Attributes
     ----------
+    name : str
+        Name of the folder of the run.
     description : mapping
         ``dataset, fold, seed, licence`` (``fold`` is None without cross-validation).
     settings : PrintedSettings
@@ -165,6 +167,7 @@ class RunContent:
         Digest of the run and of each of its stages.
     """
 
+    name: str
     description: Mapping[str, Any]
     settings: PrintedSettings
     tables: RunTables
@@ -208,7 +211,7 @@ def write_run_page(content: RunContent, folder: Path) -> None:
         charts=[*shown["training"], *shown["curves"], *shown["profiles"]],
         player_data=content.recordings.player().embedded,
         provenance=content.provenance,
-        folder_name=folder.name,
+        folder_name=content.name,
         licence=content.description["licence"],
         **_data(tables, settings.task),
         **_heat(content),

@@ -154,6 +154,7 @@ class Report(Stage):
                 shutil.copy2(stage.folder / name, folder)
         write_atomically(folder / run_folder.CONFIGURATION, self.config)
         content = RunContent(
+            name=self.artifact.folder.name,  # the folder that is written still has another
             description=asdict(self.run),
             settings=self._settings(train),
             tables=RunTables(
