@@ -1,4 +1,5 @@
 import json
+import re
 
 import made_up_page
 import numpy as np
@@ -75,3 +76,26 @@ def test_what_is_not_defined_is_null_in_the_page():
     table = pd.DataFrame({"arm": ["all"], "value": [0.5], "low": [np.nan], "high": [np.nan]})
     data = chart_data(charts.values_of_arms("pooled", "a caption", table, "AUROC"))
     assert json.loads(json.dumps(data, allow_nan=False))["spec"]["data"]["values"][0]["low"] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "x", "y"),
+    [("roc", "false_positive_rate", "true_positive_rate"), ("precision_recall", "recall", "precision")],
+)
+def test_the_band_is_drawn_behind_the_curve(kind, x, y):
+    values = np.linspace(0, 1, 11)
+    table = pd.DataFrame(
+        {
+            "step": range(11),
+            "threshold": 1 - values,
+            x: values,
+            y: values,
+            "low": values / 2,
+            "high": 1.0,
+            "class": "wheeze",
+        }
+    )
+    more = [None] if kind == "precision_recall" else []
+    svg = drawn(getattr(charts, kind)("one", "a caption", table, *more))
+    area = re.search(r'<path[^>]* d="([^"]*)"[^>]*opacity="0.18"', svg)[1]
+    assert area.count("L") > 20  # along the upper end and back along the lower one

@@ -82,7 +82,7 @@ def _line(values: Mapping[str, Sequence[float]]) -> Spec:
 def _banded(field: str, x: Spec, y: Spec, tooltip: list[Spec]) -> list[Spec]:
     """A curve per value of a field, in a band; a click on the legend brings one to the front."""
     opacity = {"condition": {"param": "picked", "value": 1}, "value": 0.15}
-    by = {"x": x, "color": _colour(field), "order": {"field": "step"}}
+    by = {"x": x, "color": _colour(field)}
     return [
         {
             "mark": {"type": "area", "opacity": 0.18},
@@ -91,7 +91,7 @@ def _banded(field: str, x: Spec, y: Spec, tooltip: list[Spec]) -> list[Spec]:
         {
             "params": [{"name": "picked", "select": {"type": "point", "fields": [field]}, "bind": "legend"}],
             "mark": {"type": "line", "strokeWidth": 2, "point": {"size": 12}},
-            "encoding": {**by, "y": y, "opacity": opacity, "tooltip": tooltip},
+            "encoding": {**by, "y": y, "order": {"field": "step"}, "opacity": opacity, "tooltip": tooltip},
         },
     ]
 
