@@ -1,4 +1,4 @@
-"""Pictures of the README from a finished run: python scripts/pictures.py outputs/runs/RUN. Needs chromium (Debian)."""
+"""Pictures of the README from a finished run: python scripts/pictures.py outputs/runs/RUN. Needs chromium."""
 
 import argparse
 import shutil
