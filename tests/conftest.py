@@ -17,6 +17,7 @@ SMALL = [  # a run of a few seconds
     "training.epochs=1",
     "trust.first=8",
     "examples.number=2",
+    "report.formats=[]",
     "dataset.synthetic.n_patients=20",
     "dataset.synthetic.recordings_per_patient=1",
     "dataset.synthetic.duration_s=2",

@@ -36,7 +36,14 @@ TABLES = (
 )
 SOUNDS = ["dataset.synthetic.n_patients=32", "dataset.synthetic.recordings_per_patient=2",
           "dataset.synthetic.duration_s=4", "dataset.synthetic.snr_db=6", "training=quick"]  # fmt: skip
-ALWAYS = ["training.precision=32-true", "training.threads=1", "workers=1", "trust.first=12", "examples.number=2"]
+ALWAYS = [
+    "training.precision=32-true",
+    "training.threads=1",
+    "workers=1",
+    "trust.first=12",
+    "examples.number=2",
+    "report.formats=[]",
+]
 RUNS = {
     "synthetic": [*SOUNDS, "training.epochs=8", "trust=thorough", "trust.random_networks=1", "trust.event_recordings=2", "trust.permuted_control=true"],
     "guided": [*SOUNDS, "training.epochs=3", "bands=least_drop"],

@@ -8,7 +8,8 @@ import pytest
 import vl_convert
 
 from respcam.report import charts
-from respcam.report.page import chart_data, save_chart
+from respcam.report.charts import chart_data
+from respcam.report.saved import FigureFolder
 
 
 def drawn(chart):
@@ -63,7 +64,7 @@ def test_a_curve_is_saved_with_its_data(tmp_path, kind):
          "n_units": 5, "class": 'a "$\\frac{}$" <b>, \u6f22'}
     )  # fmt: skip
     more = [0.4] if kind == "precision_recall" else []
-    save_chart(getattr(charts, kind)("one", "a caption", table, *more), tmp_path)
+    FigureFolder(tmp_path).save_chart(getattr(charts, kind)("one", "a caption", table, *more))
     assert {path.name for path in tmp_path.iterdir()} == {"one.csv", "one.svg", "one.pdf", "one.png"}
     saved = pd.read_csv(tmp_path / "one.csv")
     pd.testing.assert_frame_equal(saved, table)

@@ -16,7 +16,7 @@ from respcam.report.comparison_page import (
     metric_title,
     write_comparison_page,
 )
-from respcam.report.page import vega
+from respcam.report.page import asset
 
 ARMS = ["all", "below_1500hz", "below_1000hz", "below_800hz"]
 
@@ -128,7 +128,7 @@ def test_the_page_has_its_words_and_numbers(page):
 
 def test_the_page_stands_alone_and_its_figures_lie_beside_it(page):
     folder, text = page
-    assert "://" not in text.replace(vega(), "")
+    assert "://" not in text.replace(asset("vega.js"), "")
     assert {path.name for path in (folder / "figures").glob("*.png")} == {
         "pooled_test_0123abcd.png",
         "pooled_roc_test_0123abcd.png",

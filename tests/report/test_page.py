@@ -1,10 +1,11 @@
-import base64
+import re
+from importlib.metadata import version
 
 import jinja2
 import pytest
-from matplotlib.figure import Figure
+import vl_convert
 
-from respcam.report.page import data_uri, render, save_figure, with_interval
+from respcam.report.page import asset, render, with_interval
 
 
 def test_a_value_stands_above_its_interval():
@@ -24,13 +25,13 @@ def test_text_is_escaped():
     assert "<script>" not in render("page.html", title="<script>alert(1)</script>")
 
 
-def test_figures_are_inlined():
-    assert data_uri(b"abc") == "data:image/png;base64,YWJj"
+def test_the_chart_library_is_the_one_that_draws_the_files():
+    header, _, script = asset("vega.js").partition("*/\n")
+    assert "Redistributions" in header
+    if tuple(version("vl-convert-python").split(".")[:2]) == re.search(r"vl-convert (\d+)\.(\d+)", header).groups():
+        assert script == vl_convert.javascript_bundle()
 
 
-def test_a_figure_is_saved_beside_the_page_and_is_the_same_inside_it(tmp_path):
-    path = tmp_path / "figures" / "one.png"
-    saved = save_figure(Figure(figsize=(1, 1)), path, "a caption")
-    assert saved.caption == "a caption"
-    assert base64.b64decode(saved.uri.split(",")[1]) == path.read_bytes()
-    assert path.read_bytes().startswith(b"\x89PNG")
+def test_no_script_ends_its_element():
+    for name in ("vega.js", "charts.js", "player.js"):
+        assert "</script" not in asset(name)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from respcam.heat.bands import BandSelection
-from respcam.report.page import vega
+from respcam.report.page import asset
 from respcam.report.run_page import write_run_page
 
 
@@ -56,7 +56,7 @@ def test_the_page_has_its_words_and_numbers(page):
 
 def test_the_page_stands_alone_and_its_figures_lie_beside_it(page):
     folder, text = page
-    assert "://" not in text.replace(vega(), "")
+    assert "://" not in text.replace(asset("vega.js"), "")
     pictures = {"confusion_validation", "confusion_test", "gallery_test", "occlusion_test"}
     charts = {"training", "bands_test", "bands_test_beside", "roc_test", "precision_recall_test", "calibration_test"}
     for kind in ("png", "svg", "pdf"):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from respcam.heat.bands import HzGroups
+from respcam.report.saved import FigureFolder
 from respcam.report.trust_section import section
 
 GROUPS = HzGroups([100, 1000, 2000])
@@ -13,7 +14,7 @@ GROUPS = HzGroups([100, 1000, 2000])
 
 def section_of(trust, folder):
     tables = made_up_page.tables()
-    return section(trust, tables.bands, GROUPS, tables.metrics, folder)
+    return section(trust, tables.bands, GROUPS, tables.metrics, FigureFolder(folder, []))
 
 
 @pytest.fixture
@@ -100,7 +101,7 @@ def test_a_cutoff_is_suggested_or_none_is(tmp_path):
 
 def test_no_cutoff_is_suggested_for_a_model_that_may_guess(tmp_path):
     metrics = {**made_up_page.tables().metrics, "validation": made_up_page.metrics_of(0.53)}
-    content = section(made_up_page.trust(), made_up_page.tables().bands, GROUPS, metrics, tmp_path)
+    content = section(made_up_page.trust(), made_up_page.tables().bands, GROUPS, metrics, FigureFolder(tmp_path, []))
     assert content["cutoff"].startswith(
         "No cut-off is suggested: on the validation patients, the model is not surely"
     )

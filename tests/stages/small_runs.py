@@ -17,6 +17,7 @@ from respcam.sound.synthetic import Synthetic
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.examples import ExampleSettings
 from respcam.stages.explain import ExplainSettings
+from respcam.stages.report import ReportSettings
 from respcam.stages.run import RunSettings
 from respcam.stages.train import Recipe
 
@@ -56,6 +57,7 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
         trust=TrustSettings(first=16),
         hz_groups=GROUPS,
         examples=ExampleSettings(number=8),
+        report=ReportSettings([]),
         device="cpu",
         store=folder / "store",
         runs=folder / "runs",

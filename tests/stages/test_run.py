@@ -86,7 +86,7 @@ def test_an_unknown_stage_and_a_shard_of_what_is_not_divided_are_refused(tmp_pat
         {"split": SplitSettings("patient_holdout")},
         {"split": SplitSettings("patient_kfold", n_folds=3, fold=1)},
         {"task": replace(TASK, unit="event")},
-        {"model": ModelSettings("timm", "resnet10t")},
+        {"model": ModelSettings("timm", "lcnet_035")},
         {"explain": ExplainSettings(target="predicted")},
         {"explain": ExplainSettings(target="adventitious", parts=["validation", "test"])},
         {

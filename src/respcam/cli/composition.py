@@ -27,6 +27,7 @@ from respcam.sound.front_end import FrontEnd
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.examples import ExampleSettings
 from respcam.stages.explain import ExplainSettings
+from respcam.stages.report import ReportSettings
 from respcam.stages.run import RunSettings
 from respcam.stages.train import Recipe
 from respcam.store.shard import Shard
@@ -51,6 +52,7 @@ NODES: Mapping[str, type] = {
     "tracker": TrackerSettings,
     "hz_groups": HzGroups,
     "examples": ExampleSettings,
+    "report": ReportSettings,
     "bootstrap": BootstrapSettings,
     "shard": Shard,
 }

@@ -3,6 +3,7 @@
 Marks, scales and axes follow the Vega-Lite 6 specification; every chart is one table and one specification.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,24 @@ import pandas as pd
 BLUE, ORANGE, GREY = "#2f7fb8", "#d55e00", "#8a8a8a"
 #: told apart by colour-blind readers (Okabe and Ito 2008), on white and on black
 COLOURS = (BLUE, ORANGE, "#009e73", "#b7740f", "#b0568c", "#3a9fc9", "#7d7a18")
+INK = "currentColor"  # that of the page, light or dark; black in a file
+#: Vega-Lite configuration of every chart
+STYLE: dict[str, Any] = {
+    "background": None,
+    "mark": {"aria": False},  # a screen reader is told the caption, not a thousand points
+    "view": {"stroke": "#88888866"},
+    "axis": {
+        "labelColor": INK,
+        "titleColor": INK,
+        "gridColor": "#88888833",
+        "domainColor": "#888888",
+        "tickColor": "#888888",
+        "titleFontWeight": "normal",
+        "aria": False,
+    },
+    "legend": {"labelColor": INK, "titleColor": INK, "aria": False},
+    "title": {"color": INK, "aria": False, "anchor": "start", "fontWeight": 600},
+}
 SIDE = 270  # width and height of a square chart, in pixels: fits a phone
 WIDE = 640
 
@@ -40,6 +59,15 @@ class Chart:
     table: pd.DataFrame
     spec: Spec
     is_wide: bool = False
+
+
+def chart_data(chart: Chart) -> dict[str, Any]:
+    """Plain data of a chart: its name, and its specification with data and style."""
+    values = json.loads(chart.table.to_json(orient="records", double_precision=6))
+    return {
+        "name": chart.name,
+        "spec": {**chart.spec, "description": chart.caption, "data": {"values": values}, "config": STYLE},
+    }
 
 
 def _axis(field: str, title: str, domain: Sequence[float] | None = None, **scale: Any) -> Spec:

@@ -10,7 +10,8 @@ import pandas as pd
 from respcam.metrics import METRICS
 from respcam.report import charts, figures
 from respcam.report.charts import Chart
-from respcam.report.page import InlineFigure, embedded, file_stem, render, save_chart, save_figure
+from respcam.report.page import embedded, render
+from respcam.report.saved import FigureFolder, InlineFigure, file_stem
 from respcam.store.artifact import write_atomically
 
 LOWEST_CUT_HZ = 100  # a range that starts no higher is a low-pass
@@ -144,7 +145,7 @@ def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
         Gets ``comparison.html``, with every figure inside it, and ``figures/`` (PNG, SVG, PDF, CSV).
     """
     measure = content.measure
-    experiments = [_experiment(tables, measure, folder / "figures") for tables in content.experiments]
+    experiments = [_experiment(tables, measure, FigureFolder(folder / "figures")) for tables in content.experiments]
     page = render(
         "comparison.html",
         charts=[chart for experiment in experiments for part in experiment["parts"] for chart in part["pooled"]],
@@ -168,7 +169,7 @@ def metric_title(metric: str) -> str:
     return "AUROC" if metric == "auroc" else metric.replace("_", " ")
 
 
-def _experiment(tables: ExperimentTables, measure: Measure, folder: Path) -> dict[str, Any]:
+def _experiment(tables: ExperimentTables, measure: Measure, saved: FigureFolder) -> dict[str, Any]:
     trainings = f"{tables.n_seeds} seed{'s' if tables.n_seeds > 1 else ''}"
     if tables.n_folds:
         trainings += f" of {tables.n_folds} folds"
@@ -184,12 +185,12 @@ def _experiment(tables: ExperimentTables, measure: Measure, folder: Path) -> dic
                 "others": part.other_metrics.to_dict("records"),
                 "strata": part.strata.to_dict("records"),
                 "heat": _heat_of_arms(part.runs, tables.arms),
-                "figures": _figures(part, tables, measure, folder),
-                "pooled": _pooled(part, tables, measure, folder),
+                "figures": _figures(part, tables, measure, saved),
+                "pooled": _pooled(part, tables, measure, saved),
             }
             for part in tables.parts
         ],
-        "profiles": _profiles(tables, folder),
+        "profiles": _profiles(tables, saved),
     }
 
 
@@ -219,7 +220,7 @@ def _heat_of_arms(runs: pd.DataFrame, arms: Sequence[str]) -> list[dict[str, Any
     return rows
 
 
-def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folder: Path) -> list[InlineFigure]:
+def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, saved: FigureFolder) -> list[InlineFigure]:
     defined = part.differences.dropna(subset="low")
     if defined.empty:
         return []
@@ -229,7 +230,7 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
     caption = (
         f"{part.name}: {metric} of each arm minus {metric} of {base}, with its {interval}. Right of zero: arm higher."
     )
-    shown = [save_figure(forest, _path(folder, "forest", part.name, tables.key), caption, defined)]
+    shown = [saved.save_figure(forest, file_stem("forest", part.name, tables.key), caption, defined)]
     cutoffs_hz = {arm: _cutoff_hz(selection) for arm, selection in tables.selections.items()}
     curve = defined.assign(cutoff_hz=defined["arm"].map(cutoffs_hz)).dropna(subset="cutoff_hz")
     if len(curve) > 2:
@@ -238,11 +239,11 @@ def _figures(part: PartTables, tables: ExperimentTables, measure: Measure, folde
             f"{interval}."
         )
         figure = figures.cutoff_curve(curve, metric, base, measure.margin)
-        shown.append(save_figure(figure, _path(folder, "cutoffs", part.name, tables.key), caption, curve))
+        shown.append(saved.save_figure(figure, file_stem("cutoffs", part.name, tables.key), caption, curve))
     return shown
 
 
-def _pooled(part: PartTables, tables: ExperimentTables, measure: Measure, folder: Path) -> list[Chart]:
+def _pooled(part: PartTables, tables: ExperimentTables, measure: Measure, saved: FigureFolder) -> list[Chart]:
     """The metric and the ROC curve of each arm over all its trainings."""
     if part.pooled.empty:
         return []
@@ -264,11 +265,7 @@ def _pooled(part: PartTables, tables: ExperimentTables, measure: Measure, folder
         caption = f"{words}. ROC with its 95 % interval over patients. Click on an arm to bring it forward."
         name = file_stem("pooled_roc", part.name, tables.key)
         shown.append(charts.roc(name, caption, part.pooled_roc, "arm"))
-    return [save_chart(chart, folder) for chart in shown]
-
-
-def _path(folder: Path, *words: str) -> Path:
-    return folder / f"{file_stem(*words)}.png"
+    return [saved.save_chart(chart) for chart in shown]
 
 
 def _cutoff_hz(selection: Mapping[str, Any]) -> float | None:
@@ -279,7 +276,7 @@ def _cutoff_hz(selection: Mapping[str, Any]) -> float | None:
     return keep[0][1] if is_low_pass else None
 
 
-def _profiles(tables: ExperimentTables, folder: Path) -> list[InlineFigure]:
+def _profiles(tables: ExperimentTables, saved: FigureFolder) -> list[InlineFigure]:
     """Heat per band of every arm, the mean over its trainings."""
     shown: list[InlineFigure] = []
     for (part, class_name), rows in tables.band_heat.groupby(["part", "target_class"]):
@@ -295,7 +292,7 @@ def _profiles(tables: ExperimentTables, folder: Path) -> list[InlineFigure]:
             f"the arm. Curve: mean over trainings; shading: lowest to highest. Grey: {tables.arms[0]}. "
             f"Dotted: {tables.mark_hz:g} Hz."
         )
-        path = _path(folder, "profiles", str(part), str(class_name), str(len(shown)), tables.key)
+        stem = file_stem("profiles", str(part), str(class_name), str(len(shown)), tables.key)
         table = pd.concat([bands.assign(arm=arm) for arm, bands in profiles.items()], ignore_index=True)
-        shown.append(save_figure(figure, path, caption, table))
+        shown.append(saved.save_figure(figure, stem, caption, table))
     return shown

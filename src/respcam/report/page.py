@@ -1,49 +1,20 @@
-"""Self-contained HTML page: templates, inlined figures, charts, number formats."""
+"""Self-contained HTML page: templates, policy, charts, number formats."""
 
 import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from io import StringIO
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
-from respcam.data.manifest import safe_id
-from respcam.report.charts import Chart
-
-if TYPE_CHECKING:  # takes a second to import, and most commands draw nothing
-    from matplotlib.figure import Figure
+from respcam.report.charts import Chart, chart_data
 
 DASH = "\N{EN DASH}"
 MINUS = "\N{MINUS SIGN}"
-DOTS_PER_INCH = 110
-CHART_SCALE = 2  # pixels of a saved chart per pixel on the page
-LONGEST_STEM = 80  # characters of the name of a figure's file
-INK = "currentColor"  # that of the page, light or dark; black in a file
-#: Vega-Lite configuration of every chart
-STYLE: dict[str, Any] = {
-    "background": None,
-    "mark": {"aria": False},  # a screen reader is told the caption, not a thousand points
-    "view": {"stroke": "#88888866"},
-    "axis": {
-        "labelColor": INK,
-        "titleColor": INK,
-        "gridColor": "#88888833",
-        "domainColor": "#888888",
-        "tickColor": "#888888",
-        "titleFontWeight": "normal",
-        "aria": False,
-    },
-    "legend": {"labelColor": INK, "titleColor": INK, "aria": False},
-    "title": {"color": INK, "aria": False, "anchor": "start", "fontWeight": 600},
-}
 
 ENVIRONMENT = Environment(
     loader=PackageLoader("respcam.report", "templates"),
@@ -52,106 +23,6 @@ ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-
-
-@dataclass(frozen=True)
-class InlineFigure:
-    """A figure inside a page.
-
-    Attributes
-    ----------
-    uri : str
-        The PNG as a ``data:`` address.
-    caption : str
-    """
-
-    uri: str
-    caption: str
-
-
-def file_stem(*words: str) -> str:
-    """Join words to the stem of a file's name that lies in its folder whatever the words are.
-
-    Examples
-    --------
-    >>> file_stem("roc", "test")
-    'roc_test'
-    >>> file_stem("roc", "../etc")
-    'roc_.._etc-3154c100'
-    """
-    text = "_".join(words)
-    plain = safe_id(text).encode("ascii", "ignore").decode()[:LONGEST_STEM]
-    return plain if plain == text else f"{plain}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-
-
-def save_figure(figure: "Figure", path: Path, caption: str, table: pd.DataFrame | None = None) -> InlineFigure:
-    """Save a figure beside a page, as PNG, SVG and PDF, and return it for use in the page.
-
-    A dollar sign in a label is a dollar sign: no text is read as a formula.
-
-    Parameters
-    ----------
-    figure : Figure
-    path : Path
-        PNG file to write; its folder is made where it is missing.
-    caption : str
-    table : DataFrame, optional
-        What the figure shows, written as CSV.
-
-    Returns
-    -------
-    InlineFigure
-    """
-    from matplotlib.text import Text
-
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
-    svg = StringIO()
-    figure.savefig(svg, format="svg", dpi=DOTS_PER_INCH, metadata={"Date": None})
-    _save_drawing(svg.getvalue(), path)
-    if table is not None:
-        table.to_csv(path.with_suffix(".csv"), index=False, lineterminator="\n")
-    return InlineFigure(data_uri(path.read_bytes()), caption)
-
-
-def _save_drawing(svg: str, path: Path) -> None:
-    """Save a drawing as SVG and PDF beside a path."""
-    import vl_convert  # in a tenth of the time of another pass of matplotlib; only pages with pictures need it
-
-    path.with_suffix(".svg").write_text(svg, encoding="utf-8")
-    path.with_suffix(".pdf").write_bytes(vl_convert.svg_to_pdf(svg))
-
-
-def save_chart(chart: Chart, folder: Path) -> Chart:
-    """Save a chart beside a page, as PNG, SVG, PDF and CSV, and return it for use in the page.
-
-    Parameters
-    ----------
-    chart : Chart
-    folder : Path
-        Made where it is missing.
-    """
-    import vl_convert  # only pages with charts need it
-
-    folder.mkdir(parents=True, exist_ok=True)
-    spec = {**chart_data(chart)["spec"], "background": "white"}
-    path = folder / f"{chart.name}.csv"
-    chart.table.to_csv(path, index=False, lineterminator="\n")
-    svg = vl_convert.vegalite_to_svg(spec)
-    path.with_suffix(".png").write_bytes(vl_convert.svg_to_png(svg, scale=CHART_SCALE))
-    _save_drawing(svg, path)
-    return chart
-
-
-def chart_data(chart: Chart) -> dict[str, Any]:
-    """Plain data of a chart: its name, and its specification with data and style."""
-    values = json.loads(chart.table.to_json(orient="records", double_precision=6))
-    return {
-        "name": chart.name,
-        "spec": {**chart.spec, "description": chart.caption, "data": {"values": values}, "config": STYLE},
-    }
 
 
 def embedded(content: Any) -> Markup:
@@ -166,11 +37,6 @@ def embedded(content: Any) -> Markup:
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return Markup(text)
-
-
-def data_uri(png: bytes) -> str:
-    """Inline a PNG image."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
 
 
 def with_interval(metric: Mapping[str, float | None]) -> Markup:
@@ -231,14 +97,6 @@ def policy(style: str, scripts: Sequence[str], connects: bool = False) -> str:
     return "; ".join(rules)
 
 
-@cache
-def vega() -> Markup:
-    """Vega, Vega-Lite and Vega-Embed as one script, from vl-convert (BSD-3-Clause)."""
-    import vl_convert
-
-    return Markup(vl_convert.javascript_bundle())  # type: ignore[call-arg]  # the stub lacks the default
-
-
 def render(
     template: str, scripts: Sequence[str] = (), connects: bool = False, charts: Sequence[Chart] = (), **content: Any
 ) -> str:
@@ -263,7 +121,7 @@ def render(
     data = None
     if charts:
         data = embedded([chart_data(chart) for chart in charts])
-        texts = [vega(), asset("charts.js"), *texts]
+        texts = [asset("vega.js"), asset("charts.js"), *texts]
     return ENVIRONMENT.get_template(template).render(
         style=style, scripts=texts, policy=policy(style, texts, connects), charts_data=data, **content
     )

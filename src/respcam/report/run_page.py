@@ -1,6 +1,6 @@
 """Report of one run: settings, data, metrics, heat per band, trust, examples."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from respcam.network.model import ModelSettings
 from respcam.network.training import Training
 from respcam.report import charts, curves, figures
 from respcam.report.charts import Chart
-from respcam.report.page import DASH, InlineFigure, file_stem, render, save_chart, save_figure
+from respcam.report.page import DASH, render
 from respcam.report.recordings import RecordingTables
+from respcam.report.saved import FORMATS, FigureFolder, InlineFigure, file_stem
 from respcam.report.trust_section import TrustTables, section
 from respcam.sound.audio import AudioSettings
 from respcam.sound.front_end import FrontEnd
@@ -185,20 +186,23 @@ def method_words(summary: Mapping[str, Any]) -> str:
     return f"{METHODS[summary['method']].title} at {place}, {score}"
 
 
-def write_run_page(content: RunContent, folder: Path) -> None:
+def write_run_page(content: RunContent, folder: Path, formats: Sequence[str] = FORMATS) -> None:
     """Write the page of one run.
 
     Parameters
     ----------
     content : RunContent
     folder : Path
-        Gets ``report.html``, with every figure inside it, and ``figures/`` (PNG, SVG, PDF, CSV).
+        Gets ``report.html``, with every figure inside it, and ``figures/``.
+    formats : sequence of str
+        Formats of the figures, of `respcam.report.saved.FORMATS`; what they show is always written as CSV.
     """
     settings, tables = content.settings, content.tables
     fed = tables.bands[fed_bands(tables.edges_hz, settings.bands)]
     groups = settings.hz_groups.over(settings.front_end)
-    trust = section(content.trust, fed, groups, tables.metrics, folder / run_folder.FIGURES)
-    shown = _figures(content, trust, folder / run_folder.FIGURES)
+    saved = FigureFolder(folder / run_folder.FIGURES, formats)
+    trust = section(content.trust, fed, groups, tables.metrics, saved)
+    shown = _figures(content, trust, saved)
     page = render(
         "report.html",
         scripts=["player.js"],
@@ -275,10 +279,10 @@ def _where(content: RunContent) -> str:
     return " ".join(sentences)
 
 
-def _figures(content: RunContent, trust: dict[str, Any], folder: Path) -> dict[str, Any]:
+def _figures(content: RunContent, trust: dict[str, Any], saved: FigureFolder) -> dict[str, Any]:
     tables = content.tables
     caption = "Loss and AUROC per epoch. Dotted: the chosen epoch."
-    confusion = [_confusion(content, part, folder) for part in tables.metrics]
+    confusion = [_confusion(content, part, saved) for part in tables.metrics]
     profiles = [_profile(content, part, is_beside) for part in content.heat.parts for is_beside in (False, True)]
     curves = [chart for part in tables.tested for chart in _curves(content, part)]
     is_fed = fed_bands(tables.edges_hz, content.settings.bands)
@@ -286,11 +290,11 @@ def _figures(content: RunContent, trust: dict[str, Any], folder: Path) -> dict[s
     first = trust["parts"][0]["figures"].pop() if trust["parts"] else None
     return {
         "first": first,
-        "training": [save_chart(charts.training("training", caption, tables.history), folder)],
-        "curves": [save_chart(chart, folder) for chart in curves],
+        "training": [saved.save_chart(charts.training("training", caption, tables.history))],
+        "curves": [saved.save_chart(chart) for chart in curves],
         "confusion": confusion,
-        "profiles": [save_chart(chart, folder) for chart in profiles],
-        "gallery": [_gallery(content, part, examples, folder) for part, examples in pictures.items()],
+        "profiles": [saved.save_chart(chart) for chart in profiles],
+        "gallery": [_gallery(content, part, examples, saved) for part, examples in pictures.items()],
     }
 
 
@@ -335,14 +339,14 @@ def _curves(content: RunContent, part: str) -> list[Chart]:
     ]
 
 
-def _confusion(content: RunContent, part: str, folder: Path) -> InlineFigure:
+def _confusion(content: RunContent, part: str, saved: FigureFolder) -> InlineFigure:
     tables = content.tables
     matrix = np.array(tables.metrics[part]["confusion"]["true_by_predicted"])
     figure = figures.confusion(matrix, tables.class_names, part)
     caption = f"{tables.title_of(part)}: number of {content.settings.task.unit}s and share of each true class."
     table = pd.DataFrame(matrix, columns=tables.class_names)
     table.insert(0, "true by predicted", tables.class_names, allow_duplicates=True)
-    return save_figure(figure, folder / f"{file_stem('confusion', part)}.png", caption, table)
+    return saved.save_figure(figure, file_stem("confusion", part), caption, table)
 
 
 def _profile(content: RunContent, part: str, is_beside: bool) -> Chart:
@@ -376,7 +380,7 @@ def _profile(content: RunContent, part: str, is_beside: bool) -> Chart:
     )
 
 
-def _gallery(content: RunContent, part: str, examples: list[figures.Example], folder: Path) -> InlineFigure:
+def _gallery(content: RunContent, part: str, examples: list[figures.Example], saved: FigureFolder) -> InlineFigure:
     unit = content.settings.task.unit
     figure = figures.gallery(examples, content.tables.edges_hz, 1 / content.settings.front_end.frame_rate_hz)
     caption = (
@@ -385,7 +389,7 @@ def _gallery(content: RunContent, part: str, examples: list[figures.Example], fo
         "90 % of the heat. Every picture has a scale of its own: it shows where, not how much. For a mistake: the "
         f"heat for its true and for the predicted class. The frequency axis is in Hz; {content.heat.map_words}."
     )
-    return save_figure(figure, folder / f"{file_stem('gallery', part)}.png", caption)
+    return saved.save_figure(figure, file_stem("gallery", part), caption)
 
 
 def _what(content: RunContent) -> dict[str, str]:

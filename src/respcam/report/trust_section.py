@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,8 @@ from respcam.data.splits import VALIDATION
 from respcam.heat.bands import HzGroups
 from respcam.heat.cam import METHODS, Choice
 from respcam.report import figures
-from respcam.report.page import DASH, MINUS, InlineFigure, file_stem, save_figure
+from respcam.report.page import DASH, MINUS
+from respcam.report.saved import FigureFolder, InlineFigure, file_stem
 
 TABLES = ("occlusion", "methods", "profiles", "localisation", "metadata", "strata", "blank")
 TEXT_COLUMNS = ("layers", "score", "fill", "objections", "outcome", "densest_hz", "costliest_hz")  # may be blank
@@ -78,7 +78,7 @@ def _rows_of(table: pd.DataFrame, part: str) -> pd.DataFrame:
 
 
 def section(
-    trust: TrustTables, bands: pd.DataFrame, groups: HzGroups, metrics: Mapping[str, Any], folder: Path
+    trust: TrustTables, bands: pd.DataFrame, groups: HzGroups, metrics: Mapping[str, Any], saved: FigureFolder
 ) -> dict[str, Any]:
     """Collect the content of the trust section.
 
@@ -91,8 +91,7 @@ def section(
         Groups of Hz of the evidence.
     metrics : mapping
         Metrics and ``note`` of every part.
-    folder : Path
-        Folder that figures are written to.
+    saved : FigureFolder
 
     Returns
     -------
@@ -101,7 +100,7 @@ def section(
     """
     summary = trust.summary
     return {
-        "parts": [_part(trust, name, metrics[name], folder) for name in summary["parts"]],
+        "parts": [_part(trust, name, metrics[name], saved) for name in summary["parts"]],
         "limits": summary["settings"]["limits"],
         "cutoff": _cutoff(summary["cutoff"], metrics, trust.tables["blank"], groups),
         "sources": list(METHODS.values()),
@@ -109,7 +108,7 @@ def section(
     }
 
 
-def _part(trust: TrustTables, name: str, metrics: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def _part(trust: TrustTables, name: str, metrics: Mapping[str, Any], saved: FigureFolder) -> dict[str, Any]:
     tables, verdict = trust.of_part(name), trust.summary["parts"][name]
     title = f"{name} ({metrics['note']})" if metrics["note"] else name
     return {
@@ -118,7 +117,7 @@ def _part(trust: TrustTables, name: str, metrics: Mapping[str, Any], folder: Pat
         "answer": ANSWERS[verdict["outcome"]],
         "note": metrics["note"],
         "model": metrics["auroc"],
-        "figures": [_figure(trust, tables, verdict, title, folder / f"{file_stem('occlusion', name)}.png")],
+        "figures": [_figure(trust, tables, verdict, name, title, saved)],
         "certainty": f"{1 - verdict['alpha']:.1%}",
         "has_padding": bool((tables["methods"]["padding_uniform"] > 0).any()),
         "has_control": bool(tables["methods"]["control_agreement"].notna().any()),
@@ -265,7 +264,12 @@ def _field(row: Mapping[str, Any], bands: pd.DataFrame) -> dict[str, Any]:
 
 
 def _figure(
-    trust: TrustTables, tables: Mapping[str, pd.DataFrame], verdict: Mapping[str, Any], title: str, path: Path
+    trust: TrustTables,
+    tables: Mapping[str, pd.DataFrame],
+    verdict: Mapping[str, Any],
+    part: str,
+    title: str,
+    saved: FigureFolder,
 ) -> InlineFigure:
     """Occlusion and the heat of both methods for the class that the verdict is about."""
     name = verdict["classes"][0]["class"]
@@ -291,4 +295,5 @@ def _figure(
         "this class in each group. Where both are high, heat agrees with occlusion. Right: drop of AUROC when all "
         "bands above (or below) a cut-off are replaced by their mean. Bars and shading: 95 % intervals over patients."
     )
-    return save_figure(figure, path, caption, pd.concat([falls, *heat.values(), curves], ignore_index=True))
+    shown = pd.concat([falls, *heat.values(), curves], ignore_index=True)
+    return saved.save_figure(figure, file_stem("occlusion", part), caption, shown)

@@ -1,15 +1,17 @@
 """Report: everything of one run in one folder, with a page to read it by."""
 
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from respcam.data import run_folder
 from respcam.data.manifest import safe_id
+from respcam.errors import Refused
 from respcam.report.player import PlayerAxes
 from respcam.report.recordings import ExampleCloseup, ExampleKind, RecordingTables
 from respcam.report.run_page import PrintedSettings, RunContent, RunHeat, RunTables, method_words, write_run_page
+from respcam.report.saved import FORMATS
 from respcam.report.trust_section import TrustTables
 from respcam.stages.examples import Examples
 from respcam.stages.profile import Profile
@@ -30,6 +32,29 @@ TRAIN_FILES: tuple[Table | Document, ...] = (
     run_folder.MODEL,
 )
 EXAMPLE_FILES: tuple[Table | Document, ...] = (run_folder.UNIT_HEAT, run_folder.EXAMPLES, run_folder.TRAINED_ON)
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """Settings of the report.
+
+    Parameters
+    ----------
+    formats : list of str
+        Formats of the figures beside the page: png, svg, pdf. What they show is always written as CSV.
+
+    Raises
+    ------
+    Refused
+        If there is no such format.
+    """
+
+    formats: list[str] = field(default_factory=lambda: list(FORMATS))
+
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.formats if name not in FORMATS]
+        if unknown:
+            raise Refused(f"report.formats has {unknown[0]!r}; expected some of {', '.join(FORMATS)}")
 
 
 @dataclass(frozen=True)
@@ -109,6 +134,7 @@ class Report(Stage):
     trust : Trust
     examples : Examples
     run : RunDescription
+    report : ReportSettings
     config : str
         The composed configuration, as YAML.
     """
@@ -120,6 +146,7 @@ class Report(Stage):
     trust: Trust
     examples: Examples
     run: RunDescription
+    report: ReportSettings = field(default_factory=ReportSettings)
     config: str = incidental("")
 
     @property
@@ -176,7 +203,7 @@ class Report(Stage):
             recordings=self._recordings(),
             provenance={"run": self.digest, **{name: stage.digest for name, stage in self._stages().items()}},
         )
-        write_run_page(content, folder)
+        write_run_page(content, folder, self.report.formats)
 
     def _recordings(self) -> RecordingTables:
         """Tested units, with the close-ups of the examples."""

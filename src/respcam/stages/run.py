@@ -18,7 +18,7 @@ from respcam.stages.examples import Examples, ExampleSettings
 from respcam.stages.explain import Explain, ExplainSettings
 from respcam.stages.features import Features
 from respcam.stages.profile import Profile
-from respcam.stages.report import Report, RunDescription
+from respcam.stages.report import Report, ReportSettings, RunDescription
 from respcam.stages.resample import Resample
 from respcam.stages.train import BandChoice, Recipe, Train, training_seed
 from respcam.stages.trust import Trust
@@ -38,7 +38,7 @@ class RunSettings:
 
     Parameters
     ----------
-    dataset, audio, front_end, recipe, explain, trust, hz_groups, examples
+    dataset, audio, front_end, recipe, explain, trust, hz_groups, examples, report
         Settings of the stages; ``recipe`` holds task, split, patches, bands, model, training and bootstrap.
     seed : int
         Of weights and training order.
@@ -66,6 +66,7 @@ class RunSettings:
     trust: TrustSettings
     hz_groups: HzGroups
     examples: ExampleSettings = ExampleSettings()
+    report: ReportSettings = ReportSettings()
     seed: int = 0
     device: str = "auto"
     workers: int = 1
@@ -130,6 +131,7 @@ class Run:
             trust=trust,
             examples=examples,
             run=RunDescription.of(dataset.name, settings.seed, train, base, settings.dataset.licence),
+            report=settings.report,
             config=settings.config,
         )
         stages = (train.features.resample, train.features, train, explain, profile, trust, examples, report)

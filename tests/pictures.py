@@ -1,14 +1,12 @@
-"""Pictures of the README from a finished run: python scripts/pictures.py outputs/runs/RUN. Needs chromium."""
+"""Pictures of the README from a finished run: python tests/pictures.py outputs/runs/RUN. Needs chromium."""
 
 import argparse
 import shutil
-import sys
 from pathlib import Path
 
-PROJECT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(PROJECT / "tests"))
+from browser import address_of, browser
 
-from browser import address_of, browser  # noqa: E402
+PROJECT = Path(__file__).resolve().parent.parent
 
 
 def main() -> None:
