@@ -12,6 +12,7 @@ import soundfile as sf
 
 RATE_HZ = 16_000
 PROJECT = Path(__file__).resolve().parent.parent
+LONG = {"test_golden", "test_truths", "test_launchers", "test_export"}
 SMALL = [  # a run of a few seconds
     "training=quick",
     "training.epochs=1",
@@ -23,6 +24,11 @@ SMALL = [  # a run of a few seconds
     "dataset.synthetic.duration_s=2",
     "workers=1",
 ]
+
+
+def pytest_collection_modifyitems(items):
+    """Start with the tests that take a minute, so that no process waits for one at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 @pytest.fixture
