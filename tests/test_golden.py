@@ -125,9 +125,11 @@ def test_results_are_those_that_were_recorded(name, folder):
         assert results == recorded
     for part, value in recorded["auroc"].items():
         assert results["auroc"][part] == pytest.approx(value, abs=0.15)
-    assert [row[:2] for row in results["heat"]] == [row[:2] for row in recorded["heat"]]
-    ratios, before = ([row[2] for row in run["heat"]] for run in (results, recorded))
-    assert np.corrcoef(ratios, before)[0, 1] > 0.8
+    ratios, before = ({(row[0], row[1]): row[2] for row in run["heat"]} for run in (results, recorded))
+    common = [group for group in before if group in ratios]
+    # a guided run chooses its bands by a measured drop, so that a group may hold bands on one machine alone
+    assert len(common) >= (0.8 if name == "guided" else 1) * max(len(ratios), len(before))
+    assert np.corrcoef([ratios[group] for group in common], [before[group] for group in common])[0, 1] > 0.8
     counts, counts_before = (
         {part: verdict["n"] for part, verdict in run["verdict"].items()} for run in (results, recorded)
     )
