@@ -2,6 +2,7 @@
 
 python scripts/bench/audible.py --seed 4 --recordings 6
 python scripts/bench/audible.py --run dataset=sprsound2022 dataset.root=DIR dataset.missing=skip task=adventitious
+    training.event_weight=0
 
 The first takes the models of planted.py with this seed, and trains them where they are missing.
 

@@ -87,7 +87,7 @@ class Bench:
         self.network.to(memory_format=memory_format)
         self.batches = [
             (data.scaler(patches.flatten(0, 1)).contiguous(memory_format=memory_format), target)
-            for patches, target in self.loader()
+            for patches, target, _ in self.loader()
         ]
         self.n_steps = len(self.batches)
         self.shapes = list(self.convolution_shapes())
@@ -112,7 +112,7 @@ class Bench:
             yield alone, example, torch.ones_like(alone(example))
 
     def loader(self) -> DataLoader:
-        return loader_of(self.data.train, self.settings, 0, 0, self.fabric)
+        return loader_of(self.data, self.settings, 0, 0, self.fabric)
 
     def load(self) -> None:
         for _ in self.loader():

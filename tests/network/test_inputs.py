@@ -3,6 +3,7 @@ import pytest
 import torch
 from made_units import make_units
 
+from respcam.data.heard import UNKNOWN, HeardEvents
 from respcam.network.inputs import RandomPatches, Scaler, patch_batches, pool, score_gradient
 
 
@@ -10,7 +11,7 @@ def test_drawn_patches_depend_on_seed_epoch_and_unit_alone():
     units = make_units()
     unit = int(np.argmax([len(frames) for frames in units.frames]))
     first = RandomPatches(units, 3, seed=0, epoch=1).__getitems__([unit])[0][0]
-    together, target = RandomPatches(units, 3, seed=0, epoch=1).__getitems__([0, unit])
+    together, target, _ = RandomPatches(units, 3, seed=0, epoch=1).__getitems__([0, unit])
     np.testing.assert_array_equal(first, together[1])
     np.testing.assert_array_equal(target, units.target[[0, unit]])
     assert not np.array_equal(first, RandomPatches(units, 3, seed=0, epoch=2).__getitems__([unit])[0][0])
@@ -25,6 +26,24 @@ def test_drawn_patches_are_stretches_of_their_unit_and_reach_both_ends():
     drawn = RandomPatches(units, 400, seed=0, epoch=0).__getitems__([unit])[0][0].numpy()
     found = {next(i for i, own in enumerate(stretches) if np.array_equal(own, patch)) for patch in drawn}
     assert found == set(range(len(stretches)))
+
+
+def test_patches_are_drawn_on_events_with_their_class():
+    units = make_units()
+    unit = int(np.argmax([len(frames) for frames in units.frames]))
+    n_frames = len(units.frames[unit])
+    heard = [None] * len(units)
+    assert (RandomPatches(units, 6, 0, 0, heard, 0.5).__getitems__([unit])[2] == UNKNOWN).all()
+    plain = RandomPatches(units, 400, 0, 0).__getitems__([unit])[0]
+    heard[unit] = HeardEvents(np.array([n_frames - 20.0]), np.array([float(n_frames)]), np.array([1]), 0)
+    drawn, _, classes = RandomPatches(units, 400, 0, 0, heard, 0.5).__getitems__([unit])
+    assert (classes[0] == 1).float().mean() > 0.5
+    assert (classes[0, :200] != 0).all()  # each of these touches the event
+    assert {0, 1} <= set(classes[0].tolist()) <= {UNKNOWN, 0, 1}
+    np.testing.assert_array_equal(drawn[0, 200:], plain[0, 200:])  # the others are drawn as without events
+    weak, _, classes = RandomPatches(units, 400, 0, 0, heard, 0.0).__getitems__([unit])
+    np.testing.assert_array_equal(weak, plain)
+    assert (classes != UNKNOWN).any()
 
 
 def test_pruned_bands_never_reach_the_model():

@@ -3,7 +3,9 @@ import pytest
 import torch
 from made_units import make_units
 
-from respcam.network.inputs import Scaler
+from respcam.data.heard import HeardEvents
+from respcam.data.patches import PatchSettings
+from respcam.network.inputs import Scaler, Units
 from respcam.network.machine import make_fabric
 from respcam.network.model import BandCNN
 from respcam.network.scoring import predict
@@ -26,6 +28,35 @@ def test_a_difference_is_learnt(tmp_path):
     probability = predict(model, units, Scaler.fit(make_units()), SMALL.pooling, make_fabric("cpu"))
     assert (probability.argmax(axis=1) == units.target).mean() > 0.9
     np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
+
+
+def test_where_an_event_lies_is_learnt_from_events(tmp_path):
+    rng = np.random.default_rng(0)
+    target, starts = np.arange(48) % 2, rng.integers(0, 500, 48)
+    frames = [rng.standard_normal((600, 16)).astype(np.float32) for _ in target]
+    for of_unit, is_positive, start in zip(frames, target, starts, strict=True):
+        of_unit[start : start + 60, 6:9] += is_positive
+    heard = [
+        HeardEvents(np.array([start], float)[:k], np.array([start + 60.0])[:k], np.array([1])[:k], otherwise=0)
+        for start, k in zip(starts, target, strict=True)
+    ]
+    units = Units(frames, target, np.ones(16, bool), PatchSettings(), -4.6)
+    loud = [patch_of(start, frames[unit]) for unit, start in enumerate(starts) if target[unit]]
+    quiet = [patch_of((start + 300) % 500, frames[unit]) for unit, start in enumerate(starts) if target[unit]]
+    right = []
+    for known in (heard, None):
+        settings = Training(epochs=6, batch_units=8, patches_per_unit=4, threads=1, event_share=0.5)
+        data = TrainingData(units, units, Scaler.fit(units), 2, known)
+        build, fabric = lambda: BandCNN(2, width=4), make_fabric("cpu", threads=1)
+        model, _ = fit(build, data, settings, 0, fabric, tmp_path / f"{len(right)}.pt")
+        scores = [model(data.scaler(torch.from_numpy(np.stack(of))))[:, 1].detach().numpy() for of in (loud, quiet)]
+        right.append(np.mean(scores[0] > scores[1]))
+    assert right[0] > 0.9
+    assert right[1] < 0.7
+
+
+def patch_of(start, frames):
+    return frames[min(start, 504) : min(start, 504) + 96].T
 
 
 def test_the_network_returned_is_normalised_by_its_own_statistics(tmp_path):

@@ -32,6 +32,9 @@ class Task:
         sensitivity, specificity and score are not defined.
     score : str
         icbhi: (SE + SP) / 2. sprsound: mean of that and of 2 SE SP / (SE + SP).
+    events : dict of class name to list of labels, optional
+        Labels of events that make a stretch of a recording this class; a stretch without any is of the normal class.
+        A training on recordings may learn from them where they are annotated (``training.event_weight``).
 
     Raises
     ------
@@ -46,12 +49,15 @@ class Task:
     drop: list[str] = field(default_factory=list)
     normal: str | None = None
     score: str = "icbhi"
+    events: dict[str, list[str]] | None = None
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
             raise Refused(f"task.unit is {self.unit!r}; expected one of {', '.join(UNITS)}")
         if self.score not in SCORES:
             raise Refused(f"task.score is {self.score!r}; expected one of {', '.join(SCORES)}")
+        if self.events is not None:
+            self._check_events(self.events)
         if self.classes is None:
             return
         if len(self.classes) < 2:
@@ -62,6 +68,17 @@ class Task:
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise Refused(f"task.classes: label {named(twice)} stands in two places; expected one")
+
+    def _check_events(self, events: dict[str, list[str]]) -> None:
+        if self.normal is None:
+            raise Refused("task.events needs task.normal, the class of a stretch without any of them; set it")
+        absent = [name for name in events if self.classes is not None and name not in self.classes]
+        if absent:
+            raise Refused(f"task.events names {absent[0]!r}; {there_are(list(self.classes or {}), absent[0])}")
+        labels = [label for of_class in events.values() for label in of_class]
+        twice = sorted({label for label in labels if labels.count(label) > 1})
+        if twice:
+            raise Refused(f"task.events: label {named(twice)} stands in two places; expected one")
 
 
 def units_of(task: Task, recordings: pd.DataFrame, events: pd.DataFrame | None) -> tuple[pd.DataFrame, list[str]]:

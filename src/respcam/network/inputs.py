@@ -7,9 +7,11 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from respcam.data.heard import UNKNOWN, HeardEvents
 from respcam.data.patches import PatchSettings, cut, padded, patch_starts
 from respcam.network.occluded import log_odds
 
+Heard = Sequence[HeardEvents | None]
 POOLINGS = ("mean", "max", "logsumexp")
 
 
@@ -75,15 +77,35 @@ class RandomPatches(Dataset):
 
     The places depend only on seed, epoch and unit. So they are the same after an interruption and for any number
     of loader processes.
+
+    Parameters
+    ----------
+    units : Units
+    n_patches : int
+        Number of patches of each unit.
+    seed, epoch : int
+    heard : sequence of HeardEvents or None, optional
+        Annotated events of each unit; None for a unit without annotations.
+    event_share : float
+        Share of the patches that lie on annotated events, in units that have some.
     """
 
-    def __init__(self, units: Units, n_patches: int, seed: int, epoch: int):
+    def __init__(
+        self,
+        units: Units,
+        n_patches: int,
+        seed: int,
+        epoch: int,
+        heard: Heard | None = None,
+        event_share: float = 0.0,
+    ):
         self.units, self.n_patches, self.seed, self.epoch = units, n_patches, seed, epoch
+        self.heard, self.n_on_events = heard, round(event_share * n_patches)
 
     def __len__(self) -> int:
         return len(self.units)
 
-    def __getitems__(self, chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __getitems__(self, chosen: list[int]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Make a batch.
 
         Returns
@@ -91,16 +113,28 @@ class RandomPatches(Dataset):
         patches : float32 [shape=(unit, patch, band, frame)]
             A view of [shape=(unit, patch, frame, band)], the order in which frames are stored.
         target : int64 [shape=(unit,)]
+        patch_target : int64 [shape=(unit, patch)]
+            Class of each patch from annotated events, or `respcam.data.heard.UNKNOWN`.
         """
         length = self.units.settings.length_frames
-        stretches = []
-        for unit in chosen:
+        stretches, classes = [], np.full((len(chosen), self.n_patches), UNKNOWN)
+        for row, unit in enumerate(chosen):
             frames = self.units.of(unit)
-            rng = np.random.default_rng([self.seed, self.epoch, unit])
-            starts = rng.integers(0, len(frames) - length + 1, self.n_patches)
+            heard = None if self.heard is None else self.heard[unit]
+            starts = self._starts(unit, len(frames) - length, heard)
             stretches += [frames[start : start + length] for start in starts]
+            if heard is not None:
+                classes[row] = [heard.class_of(start, length) for start in starts]
         patches = torch.from_numpy(np.stack(stretches)).unflatten(0, (len(chosen), -1))
-        return patches.transpose(2, 3), torch.from_numpy(self.units.target[chosen])
+        return patches.transpose(2, 3), torch.from_numpy(self.units.target[chosen]), torch.from_numpy(classes)
+
+    def _starts(self, unit: int, last: int, heard: HeardEvents | None) -> np.ndarray:
+        rng = np.random.default_rng([self.seed, self.epoch, unit])
+        starts = rng.integers(0, last + 1, self.n_patches)
+        if heard is not None and len(heard.start):
+            length = self.units.settings.length_frames
+            starts[: self.n_on_events] = heard.starts_on(self.n_on_events, length, last, rng)
+        return starts
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,11 @@ from torch.optim.swa_utils import AveragedModel, update_bn
 from torch.utils.data import DataLoader, WeightedRandomSampler
 from tqdm import tqdm
 
+from respcam.data.heard import UNKNOWN
 from respcam.errors import Refused
 from respcam.heat.layers import checked_scores
 from respcam.metrics import auroc
-from respcam.network.inputs import POOLINGS, RandomPatches, Scaler, Units, pool
+from respcam.network.inputs import POOLINGS, Heard, RandomPatches, Scaler, Units, pool
 from respcam.network.model import check_network
 from respcam.network.scoring import predict
 from respcam.store.artifact import incidental
@@ -60,6 +61,11 @@ class Training:
     average_decay : float
         Decay per step of the running average of the weights. This average is validated and kept; 0 keeps the
         last weights.
+    event_weight : float
+        Weight of the loss of patches whose class follows from annotated events (``task.events``), beside that of the
+        units; 0 learns from the labels of the units alone.
+    event_share : float
+        Share of the patches that are drawn on annotated events, in units that have some.
     time_mask_frames, band_mask : int
         Largest width of the masks of SpecAugment (Park et al. 2019, arXiv 1904.08779); 0 is off.
     patience : int
@@ -82,6 +88,8 @@ class Training:
     balance: str = "weights"
     label_smoothing: float = 0.0
     average_decay: float = 0.99
+    event_weight: float = 1.0
+    event_share: float = 0.5
     time_mask_frames: int = 0
     band_mask: int = 8
     patience: int = 12
@@ -98,6 +106,10 @@ class Training:
             raise Refused(f"training.learning_rate is {self.learning_rate}; expected above 0")
         if not 0 <= self.average_decay < 1:
             raise Refused(f"training.average_decay is {self.average_decay}; expected 0 or more and below 1")
+        if self.event_weight < 0:
+            raise Refused(f"training.event_weight is {self.event_weight}; expected 0 or more")
+        if not 0 <= self.event_share <= 1:
+            raise Refused(f"training.event_share is {self.event_share}; expected 0 to 1")
         if self.pooling not in POOLINGS:
             raise Refused(f"training.pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
         if self.precision not in PRECISIONS:
@@ -116,12 +128,15 @@ class TrainingData:
     scaler : Scaler
         Scaler of the training units.
     n_classes : int
+    heard : sequence of HeardEvents or None, optional
+        Annotated events of each training unit; None where they are not learnt from.
     """
 
     train: Units
     validation: Units
     scaler: Scaler
     n_classes: int
+    heard: Heard | None = None
 
     @property
     def example(self) -> torch.Tensor:
@@ -224,9 +239,8 @@ class Trainer:
         if settings.balance == "weights":
             frequency = np.maximum(data.class_frequency, 1e-9)
             self.class_weight = torch.from_numpy(1 / (data.n_classes * frequency)).float()
-        self.criterion = nn.CrossEntropyLoss(
-            weight=self.class_weight.to(fabric.device), label_smoothing=settings.label_smoothing
-        )
+        weight, smoothing = self.class_weight.to(fabric.device), settings.label_smoothing
+        self.criterion = nn.CrossEntropyLoss(weight=weight, label_smoothing=smoothing)
 
     @property
     def n_epochs(self) -> int:
@@ -260,7 +274,7 @@ class Trainer:
         """Train for one epoch and validate; return its row of the history."""
         epoch, data, settings, fabric = self.n_epochs, self.data, self.settings, self.fabric
         torch.manual_seed(self.seed * 100_003 + epoch + 1)
-        loader = loader_of(data.train, settings, self.seed, epoch, fabric)
+        loader = loader_of(data, settings, self.seed, epoch, fabric)
         train_loss = self.run_steps(loader, epoch)
         n_norm_batches = math.ceil(max(len(data.train) * NORM_SHARE, NORM_UNITS) / settings.batch_units)
         with fabric.autocast():
@@ -288,7 +302,7 @@ class Trainer:
             torchaudio.transforms.FrequencyMasking(settings.band_mask, iid_masks=True),
         )
         losses = torch.empty(len(loader), device=self.fabric.device)
-        for step, (patches, target) in enumerate(loader):
+        for step, (patches, target, patch_target) in enumerate(loader):
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * _schedule(epoch + (step + 1) / len(loader), settings)
             n_units, n_patches = patches.shape[:2]
@@ -296,6 +310,11 @@ class Trainer:
             scores = checked_scores(self.network(scaled), len(scaled), self.network.module, self.data.n_classes)
             pooled = pool(scores.unflatten(0, (n_units, n_patches)), settings.pooling)
             loss = self.criterion(pooled, target)
+            is_heard = patch_target.flatten() != UNKNOWN
+            if settings.event_weight and is_heard.any():
+                loss = loss + settings.event_weight * self.criterion(
+                    scores[is_heard], patch_target.flatten()[is_heard]
+                )
             optimizer.zero_grad()
             self.fabric.backward(loss)
             optimizer.step()
@@ -316,7 +335,7 @@ def _running_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor |
 
 def _inputs(batches: Iterable[Tensors], scaler: Scaler) -> Iterator[torch.Tensor]:
     """Inputs of the network from batches: float32 [shape=(patch, 1, band, frame)]."""
-    for patches, _ in batches:
+    for patches, *_ in batches:
         yield scaler(patches.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
 
 
@@ -340,15 +359,16 @@ def _log_loss(probability: np.ndarray, target: np.ndarray, class_weight: np.ndar
     return float(np.average(-np.log(of_class), weights=class_weight[target]))
 
 
-def loader_of(train: Units, settings: Training, seed: int, epoch: int, fabric: "Fabric") -> DataLoader:
-    """Batches of one epoch: ``patches`` [shape=(unit, patch, band, frame)] and ``target`` [shape=(unit,)]."""
+def loader_of(data: TrainingData, settings: Training, seed: int, epoch: int, fabric: "Fabric") -> DataLoader:
+    """Batches of one epoch: those of `respcam.network.inputs.RandomPatches`."""
+    train = data.train
     order = torch.Generator().manual_seed(seed * 100_003 + epoch + 1)
     sampler = None
     if settings.balance == "sampler":
         rarity = 1 / np.bincount(train.target)[train.target]
         sampler = WeightedRandomSampler(rarity.tolist(), len(train), generator=order)
     loader: DataLoader = DataLoader(
-        RandomPatches(train, settings.patches_per_unit, seed, epoch),
+        RandomPatches(train, settings.patches_per_unit, seed, epoch, data.heard, settings.event_share),
         batch_size=min(settings.batch_units, len(train)),
         shuffle=sampler is None,
         sampler=sampler,

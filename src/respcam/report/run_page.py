@@ -214,6 +214,7 @@ def write_run_page(content: RunContent, folder: Path, formats: Sequence[str] = F
         figures=shown,
         charts=[*shown["training"], *shown["curves"], *shown["profiles"]],
         player_data=content.recordings.player().embedded,
+        learns_from_events=settings.training.event_weight > 0 and settings.task.events is not None,
         provenance=content.provenance,
         folder_name=content.name,
         licence=content.description["licence"],

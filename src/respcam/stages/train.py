@@ -14,6 +14,7 @@ from torch import nn
 
 from respcam import metrics
 from respcam.data import run_folder
+from respcam.data.heard import HeardEvents, heard_in
 from respcam.data.labels import Labels
 from respcam.data.manifest import RECORDING_STRATA
 from respcam.data.patches import PatchSettings
@@ -121,7 +122,7 @@ class Train(Stage):
 
     name: ClassVar[str] = "train"
     computed_with: ClassVar[tuple[str, ...]] = ("torch",)
-    schema: ClassVar[int] = 5
+    schema: ClassVar[int] = 6
 
     features: Features
     labels: Labels
@@ -227,12 +228,25 @@ class Train(Stage):
         train, validation = (self.data_of(prepared.of(part)) for part in (TRAIN, VALIDATION))
         scaler = Scaler.fit(train)
         fabric = make_fabric(self.device, recipe.training.precision, recipe.training.threads)
-        data = training.TrainingData(train, validation, scaler, n_classes)
+        data = training.TrainingData(train, validation, scaler, n_classes, self._heard(prepared))
         network, history = training.fit(
             lambda: build(recipe.model, n_classes), data, recipe.training, self.seed, fabric, checkpoint
         )
         model = TrainedModel(network, scaler, prepared.class_names, fabric, pooling=recipe.training.pooling)
         return model, history
+
+    def _heard(self, prepared: PreparedUnits) -> list[HeardEvents | None] | None:
+        """Annotated events of the training units; None where they are not learnt from."""
+        recipe = self.recipe
+        if not recipe.training.event_weight or recipe.permute_labels:  # events would tell a control the true labels
+            return None
+        rate_hz = self.features.front_end.frame_rate_hz
+        heard = heard_in(prepared.of(TRAIN), self.labels.events, recipe.task, prepared.class_names, rate_hz)
+        annotated = [events for events in heard if events is not None]
+        if annotated:
+            n_events = sum(len(events.start) for events in annotated)
+            log.info("train: learns from %d annotated events of %d recordings too", n_events, len(annotated))
+        return heard
 
     def _evaluate(self, model: TrainedModel, prepared: PreparedUnits) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Predictions and metrics of validation and of every test part."""
