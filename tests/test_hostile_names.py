@@ -82,20 +82,22 @@ def test_names_are_text_in_the_source_of_a_page(pages, kind):
 
 
 @needs_chromium
+@pytest.mark.parametrize("width", [1400, 400])
 @pytest.mark.parametrize("kind", ["report", "comparison", "prediction"])
-def test_names_are_text_on_a_page(pages, kind):
+def test_names_are_text_on_a_page(pages, kind, width):
     shown = {
         "report": [*LABELS, *EVIL[4:]],
         "comparison": [LABELS[1], "r12"],
         "prediction": [*LABELS, *NAMES],
     }
-    with browser() as opened:
+    with browser(width) as opened:
         page = opened.open(address_of(pages[1][kind])).page
         opened.drawn()
         text = " ".join(page.locator("body").inner_text().split())
         for word in shown[kind]:
             assert " ".join(word.split()) in text, word
         assert page.evaluate("window.isAttacked") is None
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         for link in page.locator("a[href]").all():
             target = link.get_attribute("href")
             assert target.startswith("#") or (pages[1][kind].parent / target).is_file()

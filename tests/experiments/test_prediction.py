@@ -205,6 +205,7 @@ def test_the_page_of_predictions_opens(prediction, width, scheme):
         text = page.locator("body").inner_text()
         assert "this model has AUROC" in " ".join(text.split())
         assert "not a regular file" in text
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert opened.violations() == ""
         assert opened.errors == []
         assert opened.outside() == []
