@@ -6,6 +6,7 @@ from respcam.metrics import (
     METRICS,
     BootstrapSettings,
     auroc,
+    calibration_error,
     confusion_matrices,
     evaluate,
     metrics_from_confusion,
@@ -112,3 +113,32 @@ def test_recordings_of_few_patients_give_wider_intervals():
 def test_too_few_resamples_are_refused():
     with pytest.raises(ValueError, match="expected at least 100"):
         BootstrapSettings(n_resamples=10)
+
+
+def test_a_calibrated_probability_has_no_calibration_error():
+    rng = np.random.default_rng(0)
+    p = rng.random(50_000)
+    probability = np.stack([1 - p, p], axis=1)
+    once = np.ones((1, len(p)), dtype=int)
+    target = (rng.random(len(p)) < p).astype(int)
+    assert calibration_error(target, probability, once)[0] < 0.01
+    overconfident = np.stack([1 - np.clip(2 * p - 0.5, 0, 1), np.clip(2 * p - 0.5, 0, 1)], axis=1)
+    assert calibration_error(target, overconfident, once)[0] == pytest.approx(0.125, abs=0.01)
+
+
+def test_the_calibration_error_of_ten_bins_by_hand():
+    p = np.repeat(np.linspace(0.05, 0.95, 10), 2)
+    target = np.tile([0, 1], 10)  # half of every bin
+    probability = np.stack([1 - p, p], axis=1)
+    weights = np.stack([np.ones(20, int), target * 2])
+    once, twice = calibration_error(target, probability, weights)
+    assert once == pytest.approx(np.abs(np.linspace(0.05, 0.95, 10) - 0.5).mean())
+    assert twice == pytest.approx(np.mean(1 - np.linspace(0.05, 0.95, 10)))  # only those that are so are drawn
+
+
+def test_the_calibration_error_is_the_mean_over_classes():
+    probability = np.full((30, 3), 1 / 3)
+    target = np.zeros(30, dtype=int)
+    assert calibration_error(target, probability, np.ones((1, 30), int))[0] == pytest.approx(
+        (2 / 3 + 1 / 3 + 1 / 3) / 3
+    )

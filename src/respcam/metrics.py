@@ -6,6 +6,7 @@ import numpy as np
 
 from respcam.errors import Refused
 
+CALIBRATION_BINS = 10
 METRICS = ("auroc", "sensitivity", "specificity", "score", "balanced_accuracy", "macro_f1")
 
 
@@ -168,6 +169,34 @@ def _area(is_positive: np.ndarray, score: np.ndarray, weights: np.ndarray) -> np
     below = np.cumsum(negative, axis=-1) - negative / 2
     with np.errstate(invalid="ignore"):
         return (positive * below).sum(axis=-1) / (positive.sum(axis=-1) * negative.sum(axis=-1))
+
+
+def calibration_error(target: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Expected calibration error (ECE): how far predicted probabilities lie from the share that is so.
+
+    Units are sorted into `CALIBRATION_BINS` bins of equal size by the probability of a class. The error is the
+    distance, in a bin, of the mean probability from the share of the class, as a mean over units (Naeini et al.
+    2015), then as a mean over classes (Kull et al. 2019, arXiv 1910.12656). With few units it is never zero.
+
+    Parameters
+    ----------
+    target : int [shape=(unit,)]
+    probability : float [shape=(unit, class)]
+    weights : int [shape=(resample, unit)]
+        Count of each unit.
+
+    Returns
+    -------
+    float64 [shape=(resample,)]
+    """
+    errors = []
+    for number in range(probability.shape[1]):
+        p = probability[:, number].astype(np.float64)
+        edges = np.unique(np.quantile(p, np.linspace(0, 1, CALIBRATION_BINS + 1)[1:-1]))  # ties stay together
+        bins = np.eye(CALIBRATION_BINS)[np.searchsorted(edges, p, side="right")]
+        distance = np.abs((weights * ((target == number) - p)) @ bins)
+        errors.append(distance.sum(axis=1) / weights.sum(axis=1))
+    return np.mean(errors, axis=0)
 
 
 def resampled_metrics(

@@ -45,6 +45,7 @@ def metrics_of(auroc, note=None):
         "confusion": {"classes": CLASSES, "true_by_predicted": [[2, 0], [1, 1]]},
         **dict.fromkeys(METRICS, interval(0.5)),
         "auroc": interval(auroc),
+        "calibration_error": interval(0.12),
     }
 
 

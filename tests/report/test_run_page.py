@@ -45,6 +45,7 @@ def test_the_page_has_its_words_and_numbers(page):
         "not used 1 1 1 0",
         "1 recordings were not used: 1 too long",
         "score: (SE + SP) / 2",
+        "(expected calibration error, 10 bins): 0.120 (0.070 to 0.170, over patients",
         "test, class wheeze: densest at 100-1000 Hz, 2.25 times uniform (2.15 to 2.35).",
         "One row of the map covers 2.0 mel bands",
         "test normal 4 1 50.0% 25.0% 2.00 (1.90–2.10)",

@@ -14,7 +14,7 @@ from respcam.data.splits import TRAIN, UNUSED, VALIDATION, SplitSettings
 from respcam.data.tasks import Task
 from respcam.heat.bands import BandSelection, HzGroups, fed_bands
 from respcam.heat.cam import METHODS
-from respcam.metrics import METRICS, BootstrapSettings, weights_and_resamples
+from respcam.metrics import CALIBRATION_BINS, METRICS, BootstrapSettings, weights_and_resamples
 from respcam.network.model import ModelSettings
 from respcam.network.training import Training
 from respcam.report import charts, curves, figures
@@ -334,10 +334,17 @@ def _curves(content: RunContent, part: str) -> list[Chart]:
             file_stem("calibration", part),
             f"{title}: is a probability what it says? A point: {content.settings.task.unit}s with similar predicted "
             "probability, and the share of them that is so. Dashed: a calibrated model. Lines: 95 % interval over "
-            "patients.",
+            f"patients. {_calibration_words(tables.metrics[part]['calibration_error'])}",
             of(curves.reliability),
         ),
     ]
+
+
+def _calibration_words(error: Mapping[str, float]) -> str:
+    return (
+        f"Mean distance from the dashed line (expected calibration error, {CALIBRATION_BINS} bins): "
+        f"{error['value']:.3f} ({error['low']:.3f} to {error['high']:.3f}, over patients; few recordings overstate it)."
+    )
 
 
 def _confusion(content: RunContent, part: str, saved: FigureFolder) -> InlineFigure:

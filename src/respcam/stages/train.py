@@ -406,10 +406,12 @@ def _metrics(
     units: pd.DataFrame, probability: np.ndarray, prepared: PreparedUnits, part: str, recipe: Recipe
 ) -> dict[str, Any]:
     task, class_names = recipe.task, prepared.class_names
+    target, patients = units["target"].to_numpy(), units["patient_id"].to_numpy()
+    errors = metrics.calibration_error(target, probability, metrics.weights_and_resamples(patients, recipe.bootstrap))
     confusion, intervals = metrics.evaluate(
-        units["target"].to_numpy(),
+        target,
         probability,
-        units["patient_id"].to_numpy(),
+        patients,
         class_names.index(task.normal) if task.normal in class_names else None,
         task.score,
         recipe.bootstrap,
@@ -421,4 +423,5 @@ def _metrics(
         "n_patients": int(units["patient_id"].nunique()),
         "confusion": {"classes": class_names, "true_by_predicted": confusion.tolist()},
         **{name: asdict(interval) for name, interval in intervals.items()},
+        "calibration_error": asdict(metrics.interval(float(errors[0]), errors[1:])),
     }
