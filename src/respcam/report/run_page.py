@@ -343,7 +343,7 @@ def _curves(content: RunContent, part: str) -> list[Chart]:
 def _calibration_words(error: Mapping[str, float]) -> str:
     return (
         f"Mean distance from the dashed line (expected calibration error, {CALIBRATION_BINS} bins): "
-        f"{error['value']:.3f} ({error['low']:.3f} to {error['high']:.3f}, over patients; few recordings overstate it)."
+        f"{error['value']:.3f} ({error['low']:.3f} to {error['high']:.3f}, over patients; few units overstate it)."
     )
 
 
