@@ -122,3 +122,15 @@ def test_a_class_without_heat_says_so(tmp_path):
     words = words_of(page_of(replace(content, heat=replace(content.heat, band_heat=band_heat)), tmp_path))
     assert "test normal 4 1 no heat 25.0% no heat" in words
     assert "class normal: densest" not in words
+
+
+def test_events_that_were_learnt_from_are_no_independent_test(tmp_path):
+    content, said = made_up_page.content(), "is no independent test of the heat"
+    for number, (unit, weight, is_told) in enumerate(
+        [("recording", 1, True), ("recording", 0, False), ("event", 1, False)]
+    ):
+        task = replace(content.settings.task, unit=unit, events={"wheeze": ["wheeze"]})
+        training = replace(content.settings.training, event_weight=weight)
+        settings = replace(content.settings, task=task, training=training)
+        (tmp_path / str(number)).mkdir()
+        assert (said in words_of(page_of(replace(content, settings=settings), tmp_path / str(number)))) == is_told

@@ -214,7 +214,7 @@ def write_run_page(content: RunContent, folder: Path, formats: Sequence[str] = F
         figures=shown,
         charts=[*shown["training"], *shown["curves"], *shown["profiles"]],
         player_data=content.recordings.player().embedded,
-        learns_from_events=settings.training.event_weight > 0 and settings.task.events is not None,
+        learns_from_events=_learns_from_events(settings),
         provenance=content.provenance,
         folder_name=content.name,
         licence=content.description["licence"],
@@ -222,6 +222,12 @@ def write_run_page(content: RunContent, folder: Path, formats: Sequence[str] = F
         **_heat(content),
     )
     write_atomically(folder / run_folder.PAGE, page)
+
+
+def _learns_from_events(settings: PrintedSettings) -> bool:
+    """Whether the training was told the events of its recordings; units that are events have labels of their own."""
+    task = settings.task
+    return settings.training.event_weight > 0 and task.events is not None and task.unit == "recording"
 
 
 def _first_screen(content: RunContent) -> dict[str, Any]:
@@ -285,14 +291,13 @@ def _figures(content: RunContent, trust: dict[str, Any], saved: FigureFolder) ->
     caption = "Loss and AUROC per epoch. Dotted: the chosen epoch."
     confusion = [_confusion(content, part, saved) for part in tables.metrics]
     profiles = [_profile(content, part, is_beside) for part in content.heat.parts for is_beside in (False, True)]
-    curves = [chart for part in tables.tested for chart in _curves(content, part)]
     is_fed = fed_bands(tables.edges_hz, content.settings.bands)
     pictures = content.recordings.pictures(is_fed)
     first = trust["parts"][0]["figures"].pop() if trust["parts"] else None
     return {
         "first": first,
         "training": [saved.save_chart(charts.training("training", caption, tables.history))],
-        "curves": [saved.save_chart(chart) for chart in curves],
+        "curves": [saved.save_chart(chart) for part in tables.tested for chart in _curves(content, part)],
         "confusion": confusion,
         "profiles": [saved.save_chart(chart) for chart in profiles],
         "gallery": [_gallery(content, part, examples, saved) for part, examples in pictures.items()],
