@@ -5,15 +5,24 @@ from sklearn import metrics as sk
 from respcam.metrics import (
     METRICS,
     BootstrapSettings,
+    Predictions,
+    Scoring,
     auroc,
     calibration_error,
     confusion_matrices,
+    decide,
+    defined,
     evaluate,
     metrics_from_confusion,
     patient_weights,
 )
 
 SETTINGS = BootstrapSettings(n_resamples=200)
+
+
+def evaluated(target, probability, patients, normal=0):
+    predictions = Predictions(target, probability, probability.argmax(axis=1))
+    return evaluate(predictions, patients, Scoring(normal), SETTINGS)
 
 
 def draw(n_classes, n=300, seed=0):
@@ -28,7 +37,7 @@ def draw(n_classes, n=300, seed=0):
 def test_metrics_agree_with_scikit_learn(n_classes):
     target, probability, patients = draw(n_classes)
     predicted = probability.argmax(axis=1)
-    confusion, metrics = evaluate(target, probability, patients, 0, "icbhi", SETTINGS)
+    confusion, metrics = evaluated(target, probability, patients)
     np.testing.assert_array_equal(confusion, sk.confusion_matrix(target, predicted))
     value = {name: metric.value for name, metric in metrics.items()}
     assert value["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(target, predicted))
@@ -40,8 +49,8 @@ def test_metrics_agree_with_scikit_learn(n_classes):
         assert value["auroc"] == pytest.approx(sk.roc_auc_score(target, probability[:, 1]))
     else:
         assert value["auroc"] == pytest.approx(sk.roc_auc_score(target, probability, multi_class="ovr"))
-    for metric in metrics.values():
-        assert metric.low < metric.value < metric.high
+    for name in defined([value]):
+        assert metrics[name].low < metrics[name].value < metrics[name].high
 
 
 def test_ties_count_half_as_in_scikit_learn():
@@ -66,24 +75,44 @@ def test_weights_count_a_unit_that_often():
 
 @pytest.mark.parametrize(("score", "expected"), [("icbhi", 0.7), ("sprsound", (0.7 + 2 * 0.8 * 0.6 / 1.4) / 2)])
 def test_the_two_published_scores(score, expected):
-    metrics = metrics_from_confusion(np.array([[6.0, 4], [2, 8]]), 0, score)
+    metrics = metrics_from_confusion(np.array([[6.0, 4], [2, 8]]), Scoring(0, score))
     assert metrics["sensitivity"] == pytest.approx(0.8)
     assert metrics["specificity"] == pytest.approx(0.6)
     assert metrics["score"] == pytest.approx(expected)
 
 
+def test_a_class_that_is_not_counted_is_left_out_of_the_score_alone():
+    confusion = np.array([[8.0, 1, 1], [4, 6, 0], [5, 0, 5]])
+    metrics = metrics_from_confusion(confusion, Scoring.of(["normal", "wheeze", "poor"], "normal", "icbhi", ["poor"]))
+    assert metrics["sensitivity"] == pytest.approx(0.6)
+    assert metrics["score"] == pytest.approx(0.7)
+    assert metrics["sensitivity_all"] == pytest.approx(11 / 20)
+    assert metrics["score_all"] == pytest.approx((11 / 20 + 0.8) / 2)
+    every = metrics_from_confusion(confusion, Scoring(0))
+    assert every["sensitivity"] == metrics["sensitivity_all"]
+    assert np.isnan(every["sensitivity_all"])
+    assert defined([every]) == [name for name in METRICS if name not in ("auroc", "sensitivity_all", "score_all")]
+
+
+def test_the_decision_weighs_probabilities():
+    probability = np.array([[0.6, 0.3, 0.1], [0.2, 0.3, 0.5]])
+    assert decide(probability).tolist() == [0, 2]
+    assert decide(probability, [0.4, 1, 1]).tolist() == [1, 2]
+    assert int(decide(probability[0], [0.4, 1, 1])) == 1
+
+
 def test_a_wrong_adventitious_class_is_no_hit():
     confusion = np.array([[5.0, 0, 0], [0, 1, 4], [0, 5, 0]])
-    assert metrics_from_confusion(confusion, 0, "icbhi")["sensitivity"] == pytest.approx(0.1)
+    assert metrics_from_confusion(confusion, Scoring(0))["sensitivity"] == pytest.approx(0.1)
 
 
 def test_metrics_that_are_not_defined_are_none():
     target, probability = np.zeros(20, int), np.tile([0.9, 0.1], (20, 1))
-    _, metrics = evaluate(target, probability, np.arange(20), 0, "icbhi", SETTINGS)
+    _, metrics = evaluated(target, probability, np.arange(20))
     assert metrics["auroc"].value is None
     assert metrics["sensitivity"].value is None
     assert metrics["specificity"].value == 1
-    _, metrics = evaluate(*draw(2), None, "icbhi", SETTINGS)
+    _, metrics = evaluated(*draw(2), normal=None)
     assert metrics["score"].value is None
     assert metrics["auroc"].value is not None
     assert set(metrics) == set(METRICS)
@@ -104,8 +133,8 @@ def test_recordings_of_few_patients_give_wider_intervals():
     patients = np.repeat(np.arange(20), 30)
     probability[:, 1] = np.where((target == 1) ^ (patients % 4 == 0), 0.9, 0.1)
     probability[:, 0] = 1 - probability[:, 1]
-    _, grouped = evaluate(target, probability, patients, 0, "icbhi", SETTINGS)
-    _, single = evaluate(target, probability, np.arange(600), 0, "icbhi", SETTINGS)
+    _, grouped = evaluated(target, probability, patients)
+    _, single = evaluated(target, probability, np.arange(600))
     width = [each["balanced_accuracy"].high - each["balanced_accuracy"].low for each in (grouped, single)]
     assert width[0] > 3 * width[1]
 

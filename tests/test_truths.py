@@ -7,7 +7,7 @@ from stages.small_runs import BELOW, PLANT, settings_in
 
 from respcam.experiments.differences import Design, Pair, conclusion, differences
 from respcam.heat.bands import BandSelection
-from respcam.metrics import BootstrapSettings
+from respcam.metrics import BootstrapSettings, Predictions, Scoring
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.run import Run
 
@@ -37,11 +37,10 @@ def test_the_comparison_says_what_is_true(tmp_path, synthetic, verdicts, words):
     pairs = []
     for seed in range(3):
         arm, base = (predictions(tmp_path, synthetic, seed, bands) for bands in (BELOW, BandSelection()))
-        target = (base["true_class"] == "adventitious").to_numpy().astype(int)
-        own = (table[["p_normal", "p_adventitious"]].to_numpy() for table in (arm, base))
-        pairs.append(Pair(seed, 0, base["patient_id"].to_numpy(), target, *own))
+        both = (Predictions.of(table, ["normal", "adventitious"]) for table in (arm, base))
+        pairs.append(Pair(seed, 0, base["patient_id"].to_numpy(), *both))
     design = Design()
-    found = differences(pairs, 0, "icbhi", BootstrapSettings(), design)["auroc"]
+    found = differences(pairs, Scoring(0), BootstrapSettings(), design)["auroc"]
     verdict, sentence = conclusion("below_1500hz", "all", "AUROC", found, found.p, 1, design)
     assert verdict in verdicts, sentence
     assert words in sentence

@@ -22,10 +22,18 @@ from tqdm import tqdm
 
 from respcam.cli.composition import composed_settings
 from respcam.data.splits import VALIDATION
-from respcam.metrics import BootstrapSettings, Interval, interval, resampled_metrics, weights_and_resamples
+from respcam.metrics import (
+    BootstrapSettings,
+    Interval,
+    Predictions,
+    calibration_error,
+    interval,
+    resampled_metrics,
+    weights_and_resamples,
+)
 from respcam.stages.run import Run
 
-SHOWN = ("auroc", "score")
+SHOWN = ("auroc", "score", "calibration error")
 
 
 def main() -> None:
@@ -110,14 +118,12 @@ def summary(tables: dict[str, list[pd.DataFrame]]) -> pd.DataFrame:
 
 def resampled(table: pd.DataFrame) -> np.ndarray:
     """Metrics of `SHOWN` for the patients as they are, then for resamples: [shape=(metric, 1 + resample)]."""
-    names, task = table.attrs["classes"], table.attrs["task"]
-    target = pd.Categorical(table["true_class"], names).codes.astype(np.int64)
+    names = table.attrs["classes"]
     weights = weights_and_resamples(table["patient_id"].astype(str).to_numpy(), BootstrapSettings())
-    normal = names.index(task.normal) if task.normal in names else None
-    metrics = resampled_metrics(
-        target, table[[f"p_{name}" for name in names]].to_numpy(), weights, normal, task.score
-    )
-    return np.stack([metrics[name] for name in SHOWN])
+    predictions = Predictions.of(table, names)
+    metrics = resampled_metrics(predictions, weights, table.attrs["task"].scoring(names))
+    error = calibration_error(predictions.target, predictions.probability, weights)
+    return np.stack([*(metrics[name] for name in SHOWN[:-1]), error])
 
 
 def words(value: Interval, sign: str = "") -> str:

@@ -27,7 +27,7 @@ from respcam.experiments.differences import (
     corrected,
     differences,
 )
-from respcam.metrics import BootstrapSettings
+from respcam.metrics import BootstrapSettings, Predictions, Scoring
 
 NAME = "comparisons"
 MOST_FALSE, LEAST_COVERAGE = "<= 0.06", ">= 0.93"
@@ -131,15 +131,13 @@ def simulated(setup: Setup, rng: np.random.Generator) -> Experiment:
         probabilities.append(np.stack([1 - p, p], axis=-1))
         expected.append(float(norm.cdf(means / (np.sqrt(2) * setup.spread_of_score)).mean()))
     base, *arms = probabilities
+
+    def pair(arm: np.ndarray, seed: int, fold: int) -> Pair:
+        both = (Predictions(is_abnormal, p, p.argmax(axis=1)) for p in (arm[seed, fold], base[seed, fold]))
+        return Pair(seed, fold, patient.astype(str), *both).of(fold_of_unit == fold)
+
     pairs = [
-        [
-            Pair(seed, fold, patient.astype(str), is_abnormal, arm[seed, fold], base[seed, fold]).of(
-                fold_of_unit == fold
-            )
-            for seed in range(setup.n_seeds)
-            for fold in range(setup.n_folds)
-        ]
-        for arm in arms
+        [pair(arm, seed, fold) for seed in range(setup.n_seeds) for fold in range(setup.n_folds)] for arm in arms
     ]
     return Experiment(pairs, [of_arm - expected[0] for of_arm in expected[1:]])
 
@@ -167,7 +165,7 @@ def outcomes(setup: Setup, n_comparisons: int, n_resamples: int = 200, seed: int
     for _ in range(n_comparisons):
         experiment = simulated(setup, rng)
         bootstrap = BootstrapSettings(n_resamples, int(rng.integers(2**32)))
-        found = [differences(pairs, 0, "icbhi", bootstrap, design)["auroc"] for pairs in experiment.pairs]
+        found = [differences(pairs, Scoring(0), bootstrap, design)["auroc"] for pairs in experiment.pairs]
         p = corrected([difference.p for difference in found])
         verdicts = [
             conclusion("arm", "base", "AUROC", difference, p_arm, setup.n_arms, design)[0]

@@ -19,6 +19,7 @@ from respcam.heat.bands import GroupedBands
 from respcam.network.inputs import Scaler
 from respcam.network.machine import make_fabric
 from respcam.network.model import build
+from respcam.network.readout import Readout
 from respcam.network.trained import TrainedModel
 from respcam.sound.front_end import band_edges_hz
 
@@ -42,7 +43,7 @@ def rows(arguments: argparse.Namespace) -> list[measure.Row]:
         scaler,
         ["normal", "wheeze"],
         fabric,
-        pooling=recipe.training.pooling,
+        readout=Readout(recipe.training.pooling),
         batch_patches=settings.explain.batch_patches,
     )
     bands = GroupedBands.of(edges_hz, np.ones(n_bands, bool), groups)

@@ -1,13 +1,38 @@
 """Metrics of predictions (AUROC, sensitivity, specificity, ...), with bootstrap intervals over patients."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from respcam.errors import Refused
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CALIBRATION_BINS = 10
-METRICS = ("auroc", "sensitivity", "specificity", "score", "balanced_accuracy", "macro_f1")
+METRICS = (
+    "auroc",
+    "sensitivity",
+    "specificity",
+    "score",
+    "sensitivity_all",
+    "score_all",
+    "balanced_accuracy",
+    "macro_f1",
+)
+
+
+def defined(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Metrics that have a value in any of these rows, to be shown: mapping of metric to value or interval."""
+    rows = list(rows)
+    return [name for name in METRICS if any(_is_defined(row.get(name)) for row in rows)]
+
+
+def _is_defined(value: Any) -> bool:
+    value = value.get("value") if isinstance(value, Mapping) else value
+    return value is not None and bool(np.isfinite(value))
 
 
 @dataclass(frozen=True)
@@ -36,6 +61,59 @@ class BootstrapSettings:
     def __post_init__(self) -> None:
         if self.n_resamples < 100:
             raise Refused(f"bootstrap.n_resamples is {self.n_resamples}; expected at least 100")
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What sensitivity, specificity and score are about.
+
+    Parameters
+    ----------
+    normal : int, optional
+        Index of the normal class; without it the three are not defined.
+    score : str
+        Definition of the score: icbhi or sprsound.
+    uncounted : tuple of int
+        Indices of classes that sensitivity leaves out, beside the normal class.
+    """
+
+    normal: int | None = None
+    score: str = "icbhi"
+    uncounted: tuple[int, ...] = ()
+
+    @staticmethod
+    def of(class_names: Sequence[str], normal: str | None, score: str, uncounted: Sequence[str] = ()) -> "Scoring":
+        """Scoring of a task, by the names of its classes; a name without units is left out."""
+        index = {name: number for number, name in enumerate(class_names)}
+        return Scoring(
+            index.get(normal) if normal else None, score, tuple(index[name] for name in uncounted if name in index)
+        )
+
+
+def compared_metrics(scoring: Scoring) -> list[str]:
+    """Metrics that say something of their own: those of all classes only where the score leaves one out."""
+    return [name for name in METRICS if scoring.uncounted or not name.endswith("_all")]
+
+
+def decide(probability: np.ndarray, weights: Sequence[float] = ()) -> np.ndarray:
+    """Decide for a class: that with the largest product of probability and weight.
+
+    Parameters
+    ----------
+    probability : float [shape=(..., class)]
+    weights : sequence of float
+        Weight of each class; empty for equal weights.
+
+    Returns
+    -------
+    int64 [shape=(...)]
+
+    Examples
+    --------
+    >>> decide(np.array([[0.6, 0.4], [0.9, 0.1]]), [1, 2]).tolist()
+    [1, 0]
+    """
+    return (probability * np.asarray(weights) if len(weights) else probability).argmax(axis=-1)
 
 
 def patient_weights(patients: np.ndarray, settings: BootstrapSettings) -> np.ndarray:
@@ -82,21 +160,19 @@ def confusion_matrices(target: np.ndarray, predicted: np.ndarray, n_classes: int
     return (weights @ cells).reshape(-1, n_classes, n_classes)
 
 
-def metrics_from_confusion(confusion: np.ndarray, normal: int | None, score: str) -> dict[str, np.ndarray]:
+def metrics_from_confusion(confusion: np.ndarray, scoring: Scoring) -> dict[str, np.ndarray]:
     """Compute the metrics that need only the confusion matrix.
 
     Sensitivity (SE): share of the not normal units that are predicted as their class. Specificity (SP): share of
     the normal units that are predicted as normal. Score: for ``icbhi``, (SE + SP) / 2 (Rocha et al. 2019); for
-    ``sprsound``, the mean of (SE + SP) / 2 and of the harmonic mean of SE and SP (Zhang et al. 2022). Balanced
-    accuracy: mean recall of the classes that occur. Macro F1: mean F1 of the classes that occur or are predicted.
+    ``sprsound``, the mean of (SE + SP) / 2 and of the harmonic mean of SE and SP (Zhang et al. 2022). Where the task
+    leaves a class out of SE, ``sensitivity_all`` and ``score_all`` are those with this class. Balanced accuracy: mean
+    recall of the classes that occur. Macro F1: mean F1 of the classes that occur or are predicted.
 
     Parameters
     ----------
     confusion : float64 [shape=(..., true class, predicted class)]
-    normal : int, optional
-        Index of the normal class.
-    score : str
-        Definition of the score: icbhi or sprsound.
+    scoring : Scoring
 
     Returns
     -------
@@ -105,28 +181,32 @@ def metrics_from_confusion(confusion: np.ndarray, normal: int | None, score: str
     """
     n_true, n_predicted = confusion.sum(axis=-1), confusion.sum(axis=-2)
     hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+    undefined = np.full(n_true.shape[:-1], np.nan)
+    values = dict.fromkeys(METRICS, undefined)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = hits / n_true
-        f1 = 2 * hits / (n_true + n_predicted)
-        balanced_accuracy, macro_f1 = mean_of_known(recall), mean_of_known(f1)
-        if normal is None:
-            undefined = np.full(n_true.shape[:-1], np.nan)
-            sensitivity = specificity = total = undefined
-        else:
-            others = np.arange(n_true.shape[-1]) != normal
-            sensitivity = hits[..., others].sum(axis=-1) / n_true[..., others].sum(axis=-1)
-            specificity = recall[..., normal]
-            average = (sensitivity + specificity) / 2
-            harmonic = 2 * sensitivity * specificity / (sensitivity + specificity)
-            harmonic = np.where(sensitivity + specificity == 0, 0.0, harmonic)
-            total = average if score == "icbhi" else (average + harmonic) / 2
-    return {
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "score": total,
-        "balanced_accuracy": balanced_accuracy,
-        "macro_f1": macro_f1,
-    }
+        values |= {
+            "balanced_accuracy": mean_of_known(recall),
+            "macro_f1": mean_of_known(2 * hits / (n_true + n_predicted)),
+        }
+        if scoring.normal is not None:
+            specificity = values["specificity"] = recall[..., scoring.normal]
+            left_out = {"": [scoring.normal, *scoring.uncounted], "_all": [scoring.normal]}
+            for suffix, classes in left_out.items() if scoring.uncounted else [("", [scoring.normal])]:
+                counted = ~np.isin(np.arange(n_true.shape[-1]), classes)
+                sensitivity = hits[..., counted].sum(axis=-1) / n_true[..., counted].sum(axis=-1)
+                values[f"sensitivity{suffix}"] = sensitivity
+                values[f"score{suffix}"] = _score(sensitivity, specificity, scoring.score)
+    return values
+
+
+def _score(sensitivity: np.ndarray, specificity: np.ndarray, kind: str) -> np.ndarray:
+    """Score of `metrics_from_confusion`: float64 [shape=(...)]."""
+    average = (sensitivity + specificity) / 2
+    if kind == "icbhi":
+        return average
+    total = sensitivity + specificity
+    return (average + np.where(total == 0, 0.0, 2 * sensitivity * specificity / total)) / 2
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:
@@ -199,54 +279,64 @@ def calibration_error(target: np.ndarray, probability: np.ndarray, weights: np.n
     return np.mean(errors, axis=0)
 
 
-def resampled_metrics(
-    target: np.ndarray,
-    probability: np.ndarray,
-    weights: np.ndarray,
-    normal: int | None,
-    score: str,
-) -> dict[str, np.ndarray]:
+@dataclass(frozen=True)
+class Predictions:
+    """Units with their true class, their probabilities and the class decided for.
+
+    Attributes
+    ----------
+    target : int [shape=(unit,)]
+    probability : float [shape=(unit, class)]
+    predicted : int [shape=(unit,)]
+    """
+
+    target: np.ndarray
+    probability: np.ndarray
+    predicted: np.ndarray
+
+    @staticmethod
+    def of(table: "pd.DataFrame", class_names: Sequence[str]) -> "Predictions":
+        """Read a table with ``true_class, predicted_class, p_<class>``."""
+        index = {name: number for number, name in enumerate(class_names)}
+        target, predicted = (table[name].map(index).to_numpy(np.int64) for name in ("true_class", "predicted_class"))
+        return Predictions(target, table[[f"p_{name}" for name in class_names]].to_numpy(), predicted)
+
+    def at(self, chosen: np.ndarray) -> "Predictions":
+        """Some of the units."""
+        return Predictions(self.target[chosen], self.probability[chosen], self.predicted[chosen])
+
+
+def resampled_metrics(predictions: Predictions, weights: np.ndarray, scoring: Scoring) -> dict[str, np.ndarray]:
     """Compute every metric of `METRICS` for each row of weights.
 
     Parameters
     ----------
-    target : int [shape=(unit,)]
-    probability : float [shape=(unit, class)]
-        The class with the highest probability is the prediction.
+    predictions : Predictions
     weights : int [shape=(resample, unit)]
         Count of each unit.
-    normal : int, optional
-    score : str
+    scoring : Scoring
 
     Returns
     -------
     dict of str to float64 [shape=(resample,)]
         Values by metric; NaN where a metric is not defined.
     """
-    predicted = probability.argmax(axis=1)
-    confusion = confusion_matrices(target, predicted, probability.shape[1], weights)
-    values = metrics_from_confusion(confusion, normal, score)
-    values["auroc"] = auroc(target, probability, weights)
-    return {name: values[name] for name in METRICS}
+    target, probability = predictions.target, predictions.probability
+    confusion = confusion_matrices(target, predictions.predicted, probability.shape[1], weights)
+    values = metrics_from_confusion(confusion, scoring)
+    return values | {"auroc": auroc(target, probability, weights)}
 
 
 def evaluate(
-    target: np.ndarray,
-    probability: np.ndarray,
-    patients: np.ndarray,
-    normal: int | None,
-    score: str,
-    settings: BootstrapSettings,
+    predictions: Predictions, patients: np.ndarray, scoring: Scoring, settings: BootstrapSettings
 ) -> tuple[np.ndarray, dict[str, Interval]]:
     """Compute every metric of `METRICS` with its 95 % interval over patients.
 
     Parameters
     ----------
-    target : int [shape=(unit,)]
-    probability : float [shape=(unit, class)]
+    predictions : Predictions
     patients : [shape=(unit,)]
-    normal : int, optional
-    score : str
+    scoring : Scoring
     settings : BootstrapSettings
 
     Returns
@@ -255,11 +345,11 @@ def evaluate(
     metrics : dict of str to Interval
         Values with percentile bootstrap intervals (2.5 %, 97.5 %), without resamples where a metric is not defined.
     """
-    once = np.ones((1, len(target)), dtype=np.int64)
-    confusion = confusion_matrices(target, probability.argmax(axis=1), probability.shape[1], once)[0]
-    values = resampled_metrics(target, probability, once, normal, score)
-    spread = resampled_metrics(target, probability, patient_weights(patients, settings), normal, score)
-    metrics = {name: interval(float(values[name][0]), spread[name]) for name in METRICS}
+    target, n_classes = predictions.target, predictions.probability.shape[1]
+    weights = weights_and_resamples(patients, settings)
+    confusion = confusion_matrices(target, predictions.predicted, n_classes, weights[:1])[0]
+    values = resampled_metrics(predictions, weights, scoring)
+    metrics = {name: interval(float(values[name][0]), values[name][1:]) for name in METRICS}
     return confusion.astype(np.int64), metrics
 
 

@@ -61,7 +61,7 @@ def test_patches_are_drawn_on_events():
 
 
 def test_a_recording_without_annotations_is_told_from_one_without_such_events():
-    units = pd.DataFrame({"recording_id": ["a", "b", "c"]})
+    units = pd.DataFrame({"recording_id": ["a", "b", "c"], "target": [1, 0, 2]})
     events = pd.DataFrame(
         [("a", 1.0, 1.5, "wheeze"), ("a", 2.0, 3.0, "normal"), ("b", 0.0, 1.0, "normal")],
         columns=["recording_id", "start_s", "end_s", "label"],
@@ -80,10 +80,22 @@ def test_a_recording_without_annotations_is_told_from_one_without_such_events():
         assert heard_in(units, table, task, NAMES, 100.0) == [None] * 3
 
 
+def test_every_stretch_of_a_recording_of_poor_quality_is_so_without_annotations():
+    task = Task("t", classes={"normal": ["n"], "CAS": ["c"], "poor": ["p"]}, normal="normal", events={"CAS": ["w"]},
+                throughout=["poor"])  # fmt: skip
+    units = pd.DataFrame({"recording_id": ["a", "b"], "target": [2, 2]})
+    events = pd.DataFrame([("a", 1.0, 1.5, "w")], columns=["recording_id", "start_s", "end_s", "label"])
+    for of_recording in heard_in(units, events, task, list(task.classes), 100.0):
+        assert [of_recording.class_of(first, 96) for first in (0, 80, 500)] == [2, 2, 2]
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"normal": None}, "task.events needs task.normal"),
+        ({"throughout": ["poor"]}, "task.throughout names 'poor'"),
+        ({"uncounted": ["normal"]}, "task.uncounted names 'normal'"),
+        ({"uncounted": ["CAS", "DAS"]}, "leaves no class"),
         ({"events": {"wheeze": ["wheeze"]}}, "task.events names 'wheeze'"),
         ({"events": {"CAS": ["wheeze"], "DAS": ["wheeze"]}}, "task.events: label wheeze stands in two places"),
     ],

@@ -35,6 +35,7 @@ from respcam.heat.cam import Choice
 from respcam.metrics import Interval
 from respcam.network.inputs import Scaler
 from respcam.network.machine import make_fabric
+from respcam.network.readout import Readout
 from respcam.network.trained import TrainedModel
 
 EXPLAINED = Choice("hires_cam", ("low", "high"))
@@ -229,7 +230,7 @@ def known(kind, pooling):
         frames.append(mel)
     scaler = Scaler(np.full(N_BANDS, QUIET, np.float32), np.ones(N_BANDS, np.float32))
     model = TrainedModel(
-        Known(kind).eval(), scaler, ["normal", "wheeze"], make_fabric("cpu"), "normal", pooling, layers=("low",)
+        Known(kind).eval(), scaler, ["normal", "wheeze"], make_fabric("cpu"), "normal", Readout(pooling), 64, ("low",)
     )
     return model, part_of(units, units_of(frames, units["target"].to_numpy()))
 

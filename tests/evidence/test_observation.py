@@ -8,8 +8,8 @@ from respcam.evidence.occlusion import fill_of, sweep
 from respcam.evidence.sample import order_of_units
 from respcam.heat.cam import Choice
 from respcam.heat.resize import margins
-from respcam.network.inputs import pool
 from respcam.network.occluded import log_odds
+from respcam.network.readout import Readout, pool
 
 HEAT = Choice("hires_cam", ("high",))
 SINGLES = sweep(6, ["single"])
@@ -24,7 +24,7 @@ def observer(store=None, question=QUESTION, **options):
 
 @pytest.mark.parametrize("pooling", ["mean", "max", "logsumexp"])
 def test_what_is_observed_is_what_the_recording_scores_without_the_bands(pooling):
-    seen = observer(pooling=pooling)
+    seen = observer(readout=Readout(pooling))
     seen.look(3, "")
     assert len(seen) == 3
     for place, unit in enumerate(seen.order[:3]):

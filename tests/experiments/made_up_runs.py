@@ -21,7 +21,8 @@ def predictions_of(bands, seed, fold, gain, devices):
     p = 1 / (1 + np.exp(-(target - 0.5 + rng.normal(0, 1, len(patient)) + gain * device * (2 * target - 1))))
     table = {
         "part": "test" if fold is None else f"fold{fold}", "unit_id": patient.astype(str),
-        "patient_id": patient.astype(str), "true_class": np.array(CLASSES)[target], "p_normal": 1 - p, "p_wheeze": p,
+        "patient_id": patient.astype(str), "true_class": np.array(CLASSES)[target],
+        "predicted_class": np.array(CLASSES)[(p > 0.5).astype(int)], "p_normal": 1 - p, "p_wheeze": p,
         "device": np.array(devices)[device],
     }  # fmt: skip
     return pd.DataFrame(table)
@@ -56,7 +57,7 @@ def run_in(folder, bands="all", seed=0, fold=None, gain=0.0, devices=("a", "b"),
     description = {
         "dataset": "synthetic", "task": "adventitious", "split": "official" if fold is None else "patient_kfold",
         "fold": fold, "bands": bands, "model": "band_cnn", "seed": seed,
-        "task_settings": {"unit": "recording", "normal": "normal", "score": "icbhi"},
+        "task_settings": {"unit": "recording", "normal": "normal", "score": "icbhi", "uncounted": []},
         "apart_from_bands": f"{seed}-{fold}", "experiment": experiment,
         "band_selection": vars(BandSelection(bands, keep_hz)),
     }  # fmt: skip

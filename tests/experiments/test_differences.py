@@ -6,7 +6,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from respcam.experiments.differences import ArmVerdict, Design, Difference, Pair, conclusion, corrected, differences
-from respcam.metrics import BootstrapSettings
+from respcam.metrics import BootstrapSettings, Predictions, Scoring
 
 BOOTSTRAP = BootstrapSettings(n_resamples=200)
 DESIGN = Design()
@@ -29,20 +29,21 @@ def trainings(rng, n_seeds=5, n_patients=40, n_folds=1, gain=0.0, seed_spread=0.
         for fold in range(n_folds):
             inside = patient // 2 % n_folds == fold
             arm, base = probabilities(gain, for_arm), probabilities(0.0, for_base)
-            pairs.append(Pair(seed, fold, patient.astype(str)[inside], target[inside], arm[inside], base[inside]))
+            both = (Predictions(target, p, p.argmax(axis=1)).at(inside) for p in (arm, base))
+            pairs.append(Pair(seed, fold, patient.astype(str)[inside], *both))
     return pairs
 
 
 def test_the_difference_is_the_mean_over_trainings():
     pairs = trainings(np.random.default_rng(0), n_seeds=3)
-    areas = [[roc_auc_score(p.target, own[:, 1]) for own in (p.arm, p.base)] for p in pairs]
-    found = differences(pairs, 0, "icbhi", BOOTSTRAP, DESIGN)["auroc"]
+    areas = [[roc_auc_score(of.target, of.probability[:, 1]) for of in (p.arm, p.base)] for p in pairs]
+    found = differences(pairs, Scoring(0), BOOTSTRAP, DESIGN)["auroc"]
     assert found.value == pytest.approx(np.mean([arm - base for arm, base in areas]))
     assert (found.n_trainings, found.n_patients) == (3, 40)
 
 
 def shape_of(pairs):
-    found = differences(pairs, 0, "icbhi", BOOTSTRAP, DESIGN)["auroc"]
+    found = differences(pairs, Scoring(0), BOOTSTRAP, DESIGN)["auroc"]
     return found.n_replicates, found.n_trainings
 
 
@@ -57,14 +58,17 @@ def test_folds_are_the_replicates_where_there_are_three_and_seeds_where_not():
 
 def test_trainings_of_one_fold_are_averaged():
     pairs = trainings(np.random.default_rng(1), n_seeds=2, n_folds=3)
-    of_pairs = [roc_auc_score(p.target, p.arm[:, 1]) - roc_auc_score(p.target, p.base[:, 1]) for p in pairs]
-    found = differences(pairs, 0, "icbhi", BOOTSTRAP, DESIGN)["auroc"]
+    of_pairs = [
+        roc_auc_score(p.arm.target, p.arm.probability[:, 1]) - roc_auc_score(p.base.target, p.base.probability[:, 1])
+        for p in pairs
+    ]
+    found = differences(pairs, Scoring(0), BOOTSTRAP, DESIGN)["auroc"]
     assert found.value == pytest.approx(np.mean(of_pairs))
 
 
 @pytest.mark.parametrize("n_seeds", [1, 2])
 def test_with_fewer_than_three_trainings_the_interval_is_over_patients_alone(n_seeds):
-    found = differences(trainings(np.random.default_rng(4), n_seeds), 0, "icbhi", BOOTSTRAP, DESIGN)["auroc"]
+    found = differences(trainings(np.random.default_rng(4), n_seeds), Scoring(0), BOOTSTRAP, DESIGN)["auroc"]
     assert found.interval_over == "patients alone"
     assert np.isnan(found.detectable)
     assert found.high - found.low > 0
@@ -88,7 +92,7 @@ def test_arms_that_are_alike_seldom_help_or_harm(case):
     rng, verdicts, covers = np.random.default_rng(0), [], []
     bootstrap = BootstrapSettings(n_resamples=100)
     for _ in range(150):
-        found = differences(trainings(rng, **case), 0, "icbhi", bootstrap, DESIGN)["auroc"]
+        found = differences(trainings(rng, **case), Scoring(0), bootstrap, DESIGN)["auroc"]
         verdicts.append(conclusion("pruned", "all", "auroc", found, found.p, 1, DESIGN)[0])
         covers.append(found.low <= 0 <= found.high)
     n_false = sum(verdict in (ArmVerdict.BETTER, ArmVerdict.WORSE) for verdict in verdicts)
@@ -101,7 +105,7 @@ def test_arms_that_are_alike_seldom_help_or_harm(case):
 
 def test_a_difference_as_large_as_the_smallest_seen_is_seen_with_that_power():
     rng = np.random.default_rng(0)
-    found = [differences(trainings(rng, gain=0.56), 0, "icbhi", BOOTSTRAP, DESIGN)["auroc"] for _ in range(150)]
+    found = [differences(trainings(rng, gain=0.56), Scoring(0), BOOTSTRAP, DESIGN)["auroc"] for _ in range(150)]
     assert np.mean([each.value for each in found]) == pytest.approx(
         np.mean([each.detectable for each in found]), rel=0.1
     )
@@ -110,14 +114,14 @@ def test_a_difference_as_large_as_the_smallest_seen_is_seen_with_that_power():
 
 def test_equal_predictions_do_not_differ():
     pairs = [replace(pair, arm=pair.base) for pair in trainings(np.random.default_rng(0))]
-    found = differences(pairs, 0, "icbhi", BOOTSTRAP, DESIGN)["auroc"]
+    found = differences(pairs, Scoring(0), BOOTSTRAP, DESIGN)["auroc"]
     assert (found.value, found.low, found.high, found.p) == (0, 0, 0, 1)
 
 
 def test_exchanging_arms_turns_the_sign():
     pairs = trainings(np.random.default_rng(2), gain=0.5)
     turned = [replace(pair, arm=pair.base, base=pair.arm) for pair in pairs]
-    one, other = (differences(each, 0, "icbhi", BOOTSTRAP, DESIGN)["auroc"] for each in (pairs, turned))
+    one, other = (differences(each, Scoring(0), BOOTSTRAP, DESIGN)["auroc"] for each in (pairs, turned))
     assert (other.value, other.low, other.high) == pytest.approx((-one.value, -one.high, -one.low))
     assert other.p == pytest.approx(one.p)
 

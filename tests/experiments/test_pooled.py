@@ -8,7 +8,7 @@ from respcam.experiments.pooled import Pool, pooled
 from respcam.metrics import BootstrapSettings, auroc
 
 BOOTSTRAP = BootstrapSettings(n_resamples=200)
-TASK = {"normal": "normal", "score": "icbhi"}
+TASK = {"normal": "normal", "score": "icbhi", "uncounted": []}
 
 
 def table(seed, n_patients=30, shift=1.0, names=("normal", "wheeze")):
@@ -18,8 +18,9 @@ def table(seed, n_patients=30, shift=1.0, names=("normal", "wheeze")):
     p[np.arange(n_patients), target] += shift
     p /= p.sum(axis=1, keepdims=True)
     columns = {f"p_{name}": p[:, k] for k, name in enumerate(names)}
-    ids = np.arange(n_patients).astype(str)
-    return pd.DataFrame({"unit_id": ids, "patient_id": ids, "true_class": np.array(names)[target], **columns})
+    ids, classes = np.arange(n_patients).astype(str), np.array(names)
+    decided = {"true_class": classes[target], "predicted_class": classes[p.argmax(axis=1)]}
+    return pd.DataFrame({"unit_id": ids, "patient_id": ids, **decided, **columns})
 
 
 def test_folds_are_one_value_over_all_their_patients():
@@ -27,7 +28,7 @@ def test_folds_are_one_value_over_all_their_patients():
     pool = Pool(TASK, ["normal", "wheeze"], [whole.iloc[:10], whole.iloc[10:]])
     values, roc = pooled({"all": pool}, "auroc", BOOTSTRAP)
     row = values.iloc[0]
-    assert row["value"] == pytest.approx(float(auroc(pool.target, pool.probability)))
+    assert row["value"] == pytest.approx(float(auroc(pool.predictions.target, pool.predictions.probability)))
     assert row["low"] < row["value"] < row["high"]
     assert (row["n_trainings"], row["n_units"], row["n_patients"]) == (2, 30, 30)
     area = np.trapezoid(roc["true_positive_rate"], roc["false_positive_rate"])

@@ -15,6 +15,7 @@ from respcam.network.inputs import Scaler, Units
 from respcam.network.machine import make_fabric
 from respcam.network.model import ModelSettings, blocks_of, build, check_network, network_source
 from respcam.network.occluded import Occlusion
+from respcam.network.readout import Readout
 from respcam.network.training import Training, TrainingData, fit, predict
 
 SOURCE = """
@@ -82,7 +83,7 @@ def train(name, tmp_path, settings=None):
 def test_a_class_beside_the_user_trains_and_is_explained(folder):
     network, history = train("my_net:Net", folder)
     assert np.isfinite(history["train_loss"]).all()
-    assert predict(network, units(8, 1), Scaler.fit(units()), "mean", make_fabric("cpu")).shape == (8, 2)
+    assert predict(network, units(8, 1), Scaler.fit(units()), Readout("mean"), make_fabric("cpu")).shape == (8, 2)
     assert blocks_of(network) == ["body"]
     patches = torch.randn(3, 1, 12, 96)
     assert heat_maps(network, patches, ["body"], ["hires_cam"], 1).signed["hires_cam", "body"].shape == (3, 5, 47)

@@ -4,7 +4,7 @@ import torch
 from made_units import make_units
 
 from respcam.data.heard import UNKNOWN, HeardEvents
-from respcam.network.inputs import RandomPatches, Scaler, patch_batches, pool, score_gradient
+from respcam.network.inputs import RandomPatches, Scaler, patch_batches
 
 
 def test_drawn_patches_depend_on_seed_epoch_and_unit_alone():
@@ -63,14 +63,6 @@ def test_the_scaler_centres_every_band():
     assert scaled.shape[1:] == (1, 32, 96)
 
 
-@pytest.mark.parametrize(
-    ("pooling", "expected"), [("mean", 2.0), ("max", 3.0), ("logsumexp", np.log((np.e + np.e**3) / 2))]
-)
-def test_patch_scores_are_pooled(pooling, expected):
-    scores = torch.tensor([[1.0, 1.0], [3.0, 3.0]])
-    np.testing.assert_allclose(pool(scores, pooling), expected, rtol=1e-6)
-
-
 @pytest.mark.parametrize("n_patches", [1, 7, 32, 1000])
 def test_patches_come_in_order_in_batches_of_one_size(n_patches):
     units = make_units(20)
@@ -78,22 +70,3 @@ def test_patches_come_in_order_in_batches_of_one_size(n_patches):
     np.testing.assert_array_equal(np.concatenate(batches), np.concatenate([units.grid(unit) for unit in range(20)]))
     assert {len(batch) for batch in batches[:-1]} <= {n_patches}
     assert 0 < len(batches[-1]) <= n_patches
-
-
-@pytest.mark.parametrize("pooling", ["mean", "max", "logsumexp"])
-def test_the_gradient_of_a_score_is_that_of_its_pooling(pooling):
-    scores = torch.tensor([[0.3, 1], [2.0, 0], [-1.0, 0.5], [0.7, 2], [0.1, -1]], dtype=torch.float64)
-    target = torch.tensor([1, 0])
-    found = score_gradient(scores, [3, 2], target, pooling, "class_score")
-    for rows, k in ((slice(0, 3), 1), (slice(3, 5), 0)):
-        of_unit = scores[rows, k]
-        expected = {
-            "mean": torch.full_like(of_unit, 1 / len(of_unit)),
-            "max": (of_unit == of_unit.max()).double(),
-            "logsumexp": of_unit.softmax(dim=0),
-        }[pooling]
-        torch.testing.assert_close(found[rows, k], expected)
-        assert (found[rows, 1 - k] == 0).all()
-    of_two = score_gradient(scores, [3, 2], target, pooling, "log_odds")  # with two classes: their difference
-    other = score_gradient(scores, [3, 2], 1 - target, pooling, "class_score")
-    torch.testing.assert_close(of_two, found - other)

@@ -9,6 +9,7 @@ from respcam.errors import Refused
 from respcam.heat.bands import BandSelection
 from respcam.network.model import ModelSettings
 from respcam.network.pipeline import Pipeline
+from respcam.network.readout import Readout
 from respcam.sound.audio import AudioSettings
 from respcam.sound.front_end import FrontEnd, LogMel
 
@@ -21,7 +22,7 @@ PIPELINE = Pipeline(
     fed_bands=list(range(64)),
     kept_bands=list(range(60)),
     model=ModelSettings(width=4),
-    pooling="max",
+    readout=Readout("max", 1.5, (0.25, -0.25), (0.5, 1.0)),
     class_names=["normal", "wheeze"],
     normal="normal",
 )

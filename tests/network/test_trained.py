@@ -10,9 +10,10 @@ from respcam.data.patches import PatchSettings
 from respcam.errors import Refused
 from respcam.heat import cam
 from respcam.heat.cam import Choice
-from respcam.network.inputs import Scaler, Units, pool
+from respcam.network.inputs import Scaler, Units
 from respcam.network.machine import make_fabric
 from respcam.network.model import BandCNN, ModelSettings
+from respcam.network.readout import Readout, pool
 from respcam.network.trained import TrainedModel
 
 BANDS = pd.DataFrame({"band": np.arange(8), "lower_hz": 0.0, "centre_hz": 1.0, "upper_hz": 2.0})
@@ -103,7 +104,9 @@ def test_heat_of_a_recording_is_the_gradient_of_its_own_score(name, pooling, sco
     torch.manual_seed(0)
     network = NETWORKS[name]().eval()
     layer = "blocks.3" if name == "band_cnn" else "high"
-    trained = TrainedModel(network, SCALER, ["a", "b", "c"], make_fabric("cpu"), pooling=pooling, batch_patches=3)
+    trained = TrainedModel(
+        network, SCALER, ["a", "b", "c"], make_fabric("cpu"), readout=Readout(pooling), batch_patches=3
+    )
     choice, counts, target = Choice("hires_cam", (layer,), score), [4, 3], np.array([2, 0])
     heat = trained.heat(PATCHES, counts, target, [choice])[choice]
 
@@ -156,8 +159,10 @@ def test_a_model_is_read_as_it_was_written(trained, tmp_path, monkeypatch):
     model = TrainedModel(build(settings, 2).eval(), SCALER, ["a", "b"], make_fabric("cpu"))
     model.save(tmp_path, BANDS)
     assert json.loads((tmp_path / "classes.json").read_text()) == ["a", "b"]
-    again = TrainedModel.load(tmp_path, settings, make_fabric("cpu"), normal="a", pooling="max", batch_patches=2)
-    assert (again.normal, again.pooling, again.batch_patches) == ("a", "max", 2)
+    again = TrainedModel.load(
+        tmp_path, settings, make_fabric("cpu"), normal="a", readout=Readout("max"), batch_patches=2
+    )
+    assert (again.normal, again.readout.pooling, again.batch_patches) == ("a", "max", 2)
     np.testing.assert_array_equal(again.scaler.mean, SCALER.mean)
     torch.testing.assert_close(again.scores(PATCHES), model.scores(PATCHES))
     with pytest.raises(Refused, match="holds the weights of another network than band_cnn"):

@@ -8,10 +8,11 @@ from respcam.data.patches import PatchSettings
 from respcam.network.inputs import Scaler, Units
 from respcam.network.machine import make_fabric
 from respcam.network.model import BandCNN
+from respcam.network.readout import Readout
 from respcam.network.scoring import predict
 from respcam.network.training import Training, TrainingData, fit
 
-SMALL = Training(epochs=4, batch_units=8, patches_per_unit=2, threads=1, patience=4)
+SMALL = Training(epochs=4, batch_units=8, patches_per_unit=2, threads=1, patience=4, balance="none")
 
 
 def train(tmp_path, settings=SMALL, seed=0, name="checkpoint.pt"):
@@ -25,7 +26,7 @@ def test_a_difference_is_learnt(tmp_path):
     model, history = train(tmp_path, Training(epochs=8, batch_units=8, patches_per_unit=2, threads=1))
     assert history["validation_auroc"].max() > 0.95
     units = make_units(20, seed=2)
-    probability = predict(model, units, Scaler.fit(make_units()), SMALL.pooling, make_fabric("cpu"))
+    probability = predict(model, units, Scaler.fit(make_units()), Readout(SMALL.pooling), make_fabric("cpu"))
     assert (probability.argmax(axis=1) == units.target).mean() > 0.9
     np.testing.assert_allclose(probability.sum(axis=1), 1, atol=1e-5)
 
@@ -63,7 +64,7 @@ def test_the_network_returned_is_normalised_by_its_own_statistics(tmp_path):
     model, _ = train(tmp_path)
     units, found = make_units(), []
     model.norm.register_forward_hook(lambda module, before, after: found.append(after))
-    predict(model, units, Scaler.fit(units), "mean", make_fabric("cpu"))
+    predict(model, units, Scaler.fit(units), Readout("mean"), make_fabric("cpu"))
     mean, std = torch.cat(found).mean(dim=0), torch.cat(found).std(dim=0)
     assert mean.square().mean() < 0.2**2
     assert 0.8 < std.median() < 1.2
@@ -112,7 +113,7 @@ def test_the_best_epoch_on_validation_is_the_one_returned(tmp_path):
     best = history.loc[history["is_best"], "validation_auroc"].item()
     assert history.loc[history["is_best"], "validation_loss"].item() == history["validation_loss"].min()
     units = make_units(12, seed=1)
-    probability = predict(model, units, Scaler.fit(make_units()), SMALL.pooling, make_fabric("cpu"))
+    probability = predict(model, units, Scaler.fit(make_units()), Readout(SMALL.pooling), make_fabric("cpu"))
     positive, negative = probability[units.target == 1, 1], probability[units.target == 0, 1]
     assert (positive[:, None] > negative).mean() == pytest.approx(best)
 

@@ -12,6 +12,7 @@ from respcam.heat.bands import BandSelection, HzGroups
 from respcam.metrics import METRICS
 from respcam.network.closeup import Closeup, HeardPart
 from respcam.network.model import ModelSettings
+from respcam.network.readout import Readout
 from respcam.network.training import Training
 from respcam.report.player import PlayerAxes
 from respcam.report.recordings import SUREST, ExampleCloseup, RecordingTables
@@ -77,6 +78,7 @@ def tables(note=None, auroc=0.812, n_bins=2):
         predictions=predictions,
         units=units,
         class_names=CLASSES,
+        readout=Readout("logsumexp", 1.25, (0.5, -0.5), (0.5, 1.0)),
         remarks=["2 recordings have no label"],
         rejected=pd.DataFrame([("r9", "too_long", "3 h")], columns=["recording_id", "reason", "detail"]),
         bands=pd.DataFrame(
@@ -261,6 +263,7 @@ def closeup(heat=1.0, n_bands=10, n_classes=2, n_frames=200):
         waveform=waveform,
         log_mel=rng.random((n_bands, n_frames), dtype=np.float32),
         probability=probability,
+        predicted=0,
         start_frame=np.array([0, 48, 96, 104]),
         log_odds=rng.standard_normal((4, n_classes)).astype(np.float32),
         heat=heat * rng.random((2, n_classes, n_bands, n_frames), dtype=np.float32),

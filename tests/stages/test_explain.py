@@ -29,9 +29,9 @@ def test_maps_sums_and_index_belong_together(stages):
     spread = maps.shape[1] * maps.shape[2] / (64 * 96)
     of_recording = maps.sum(axis=(1, 2)) * index["weight"]
     np.testing.assert_allclose(per_band.sum(axis=1) * spread, of_recording, rtol=0.05)
-    # scores are pooled by their mean, so the derivatives of a recording's score add up to 1
+    # scores are pooled by their mean and divided by the temperature, so the derivatives of a recording's score add up
     weights = index.groupby("unit_id")["weight"].sum()
-    np.testing.assert_allclose(weights, 1, rtol=1e-5)
+    np.testing.assert_allclose(weights, 1 / explain.train.pipeline().readout.temperature, rtol=1e-5)
     np.testing.assert_allclose(index["beside_weight"], index["weight"], rtol=1e-5)
 
 
@@ -51,7 +51,7 @@ def test_heat_is_that_of_the_trained_network(stages):
 def test_patches_can_be_explained_by_themselves(stages, tmp_path):
     explain = explained(stages, tmp_path, level="patch")
     index, units = explain.index(), explain.units()
-    assert (index["weight"] == 1).all()
+    np.testing.assert_allclose(index["weight"], 1 / explain.train.pipeline().readout.temperature, rtol=1e-5)
     assert len(units) == len(index) < len(stages["explain"].index())
     assert units["unit_id"].tolist() == index["unit_id"].tolist()
     assert units["first_frame"].tolist() == index["start_frame"].tolist()

@@ -65,7 +65,7 @@ def test_the_model_is_described_for_new_recordings(stages):
     pipeline = Pipeline.read(train.folder)
     assert (pipeline.audio, pipeline.front_end) == (train.features.resample.audio, train.features.front_end)
     assert (pipeline.patches, pipeline.model) == (train.recipe.patches, train.recipe.model)
-    assert (pipeline.pooling, pipeline.normal, pipeline.unit) == ("mean", "normal", "recording")
+    assert (pipeline.readout.pooling, pipeline.normal, pipeline.unit) == ("mean", "normal", "recording")
 
 
 def test_units_of_a_part_that_is_not_there_are_refused(stages):

@@ -66,7 +66,7 @@ def heard_in(
     Parameters
     ----------
     units : DataFrame
-        ``recording_id``, a row per recording.
+        ``recording_id, target``, a row per recording.
     events : DataFrame, optional
         ``recording_id, start_s, end_s, label``.
     task : Task
@@ -76,17 +76,21 @@ def heard_in(
     Returns
     -------
     list of HeardEvents or None
-        None for a recording without any annotated event: nobody may have listened for them. None for all where the
-        units are events themselves.
+        None for a recording without any annotated event: nobody may have listened for them; but a class of
+        ``task.throughout`` is known without. None for all where the units are events themselves.
     """
     if events is None or task.events is None or task.normal is None or task.unit == "event":
         return [None] * len(units)
     class_of = {label: class_names.index(name) for name, labels in task.events.items() for label in labels}
     of_recording = dict(list(events.groupby("recording_id")))
+    throughout = {class_names.index(name) for name in task.throughout if name in class_names}
+    nothing = np.zeros(0)
     heard: list[HeardEvents | None] = []
-    for recording_id in units["recording_id"]:
+    for recording_id, target in zip(units["recording_id"], units["target"], strict=True):
         rows = of_recording.get(recording_id)
-        if rows is not None:
+        if target in throughout:
+            heard.append(HeardEvents(nothing, nothing, nothing.astype(np.int64), int(target)))
+        elif rows is not None:
             rows = rows[rows["label"].isin(class_of)]
             heard.append(
                 HeardEvents(

@@ -76,4 +76,4 @@ FIGURES = "figures"
 #: identity, versions, date: written last
 PROVENANCE = Document(PROVENANCE_NAME)
 #: raised when a run folder holds other files or columns
-SCHEMA = 6
+SCHEMA = 7

@@ -7,6 +7,7 @@ import pandas as pd
 
 from respcam.data.manifest import named
 from respcam.errors import Refused, there_are
+from respcam.metrics import Scoring
 
 UNITS = ("recording", "event")
 SCORES = ("icbhi", "sprsound")
@@ -30,11 +31,16 @@ class Task:
     normal : str, optional
         The class that specificity is about; sensitivity is about all others. Without it,
         sensitivity, specificity and score are not defined.
+    uncounted : list of str
+        Classes, beside the normal one, that sensitivity and score leave out; ``sensitivity_all, score_all`` count
+        them.
     score : str
         icbhi: (SE + SP) / 2. sprsound: mean of that and of 2 SE SP / (SE + SP).
     events : dict of class name to list of labels, optional
         Labels of events that make a stretch of a recording this class; a stretch without any is of the normal class.
         A training on recordings may learn from them where they are annotated (``training.event_weight``).
+    throughout : list of str
+        Classes of recordings that every stretch of the recording has, such as poor quality.
 
     Raises
     ------
@@ -48,8 +54,10 @@ class Task:
     classes: dict[str, list[str]] | None = None
     drop: list[str] = field(default_factory=list)
     normal: str | None = None
+    uncounted: list[str] = field(default_factory=list)
     score: str = "icbhi"
     events: dict[str, list[str]] | None = None
+    throughout: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.unit not in UNITS:
@@ -64,10 +72,29 @@ class Task:
             raise Refused(f"task.classes names {len(self.classes)} class; expected at least 2")
         if self.normal is not None and self.normal not in self.classes:
             raise Refused(f"task.normal is {self.normal!r}; expected one of {', '.join(self.classes)}")
+        if self.uncounted:
+            self._check_uncounted(list(self.classes))
+        strange = [name for name in self.throughout if name not in self.classes]
+        if strange:
+            raise Refused(f"task.throughout names {strange[0]!r}; {there_are(list(self.classes), strange[0])}")
         labels = [label for class_labels in self.classes.values() for label in class_labels] + self.drop
         twice = sorted({label for label in labels if labels.count(label) > 1})
         if twice:
             raise Refused(f"task.classes: label {named(twice)} stands in two places; expected one")
+
+    def scoring(self, class_names: list[str]) -> Scoring:
+        """What sensitivity, specificity and score are about."""
+        return Scoring.of(class_names, self.normal, self.score, self.uncounted)
+
+    def _check_uncounted(self, class_names: list[str]) -> None:
+        absent = [name for name in self.uncounted if name not in class_names or name == self.normal]
+        if absent:
+            raise Refused(
+                f"task.uncounted names {absent[0]!r}; expected a class beside the normal one: "
+                f"{', '.join(name for name in class_names if name != self.normal)}"
+            )
+        if len({*self.uncounted, self.normal}) >= len(class_names):
+            raise Refused("task.uncounted leaves no class for the sensitivity; expected at least one")
 
     def _check_events(self, events: dict[str, list[str]]) -> None:
         if self.normal is None:

@@ -165,5 +165,5 @@ class Observer:
     ) -> np.ndarray:
         """Log-odds of units under some conditions: float64 [shape=(unit, condition, class)]."""
         scores = self.model.scores_without(patches, fill, removed, self.question.network)
-        pooled: torch.Tensor = self.model.pooled(scores, counts)
+        pooled: torch.Tensor = self.model.readout.of_units(scores, counts)
         return log_odds(pooled).transpose(0, 1).cpu().numpy()

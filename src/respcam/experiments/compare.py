@@ -24,9 +24,9 @@ from respcam.experiments.differences import (
     differences,
 )
 from respcam.experiments.finished import DESCRIPTION, FinishedRun
-from respcam.experiments.pooled import Pool, pooled
+from respcam.experiments.pooled import Pool, pooled, scoring_of
 from respcam.experiments.side_by_side import side_by_side
-from respcam.metrics import METRICS, BootstrapSettings
+from respcam.metrics import METRICS, BootstrapSettings, Predictions, Scoring
 from respcam.report.comparison_page import (
     ComparisonContent,
     ExperimentTables,
@@ -304,7 +304,7 @@ def _differences(runs: Sequence[FinishedRun], settings: ComparisonSettings) -> l
         for arm in _arms(runs, settings.base)[1:]:
             paired = _paired([run for run in runs if _arm(run) == arm], bases, part)
             for stratum, pairs in paired.strata().items():
-                compared = differences(pairs, paired.normal, paired.score, settings.bootstrap, settings.design)
+                compared = differences(pairs, paired.scoring, settings.bootstrap, settings.design)
                 for metric, difference in compared.items():
                     by_arm.setdefault((stratum, metric), {})[arm] = difference
         for (stratum, metric), of_arms in by_arm.items():
@@ -347,15 +347,12 @@ class _Paired:
         One per seed and fold.
     units : list of DataFrame
         Predictions of the arm in the order of each pair, with the `RECORDING_STRATA` in the manifest.
-    normal : int, optional
-        Index of the normal class.
-    score : str
+    scoring : Scoring
     """
 
     pairs: list[Pair]
     units: list[pd.DataFrame]
-    normal: int | None
-    score: str
+    scoring: Scoring
 
     def strata(self) -> dict[str, list[Pair]]:
         """All recordings, then those of each device and source rate with enough patients."""
@@ -364,7 +361,7 @@ class _Paired:
             strata[name] = ([p.of(rows) for p, rows in zip(self.pairs, is_inside, strict=True)], FEWEST_PATIENTS)
         sufficient = {}
         for name, (pairs, fewest) in strata.items():
-            filled = [pair for pair in pairs if len(pair.target)]
+            filled = [pair for pair in pairs if len(pair.patients)]
             if len({patient for pair in filled for patient in pair.patients}) >= fewest:
                 sufficient[name] = filled
         return sufficient
@@ -383,7 +380,7 @@ class _Paired:
 def _paired(runs: Iterable[FinishedRun], bases: Mapping[str, FinishedRun], part: str) -> _Paired:
     """Pair the predictions of an arm with those of the base arm of the same seed and fold."""
     pairs, units = [], []
-    task, normal = {"score": "icbhi"}, None
+    scoring = Scoring()
     for run in runs:
         description = run.description()
         base = bases.get(description["apart_from_bands"])
@@ -396,14 +393,12 @@ def _paired(runs: Iterable[FinishedRun], bases: Mapping[str, FinishedRun], part:
             continue
         if not of_arm.index.equals(of_base.index):
             raise Refused(f"{run.name} and {base.name} were tested on different units of {part}")
-        classes, task = run.metrics()[names[0]]["confusion"]["classes"], description["task_settings"]
-        normal = classes.index(task["normal"]) if task["normal"] in classes else None
-        target = of_arm["true_class"].map({name: k for k, name in enumerate(classes)}).to_numpy()
-        probabilities = [table[[f"p_{name}" for name in classes]].to_numpy() for table in (of_arm, of_base)]
-        fold = description["fold"] or 0
-        pairs.append(Pair(description["seed"], fold, of_arm["patient_id"].to_numpy(), target, *probabilities))
+        classes = run.metrics()[names[0]]["confusion"]["classes"]
+        scoring = scoring_of(description["task_settings"], classes)
+        both = (Predictions.of(table, classes) for table in (of_arm, of_base))
+        pairs.append(Pair(description["seed"], description["fold"] or 0, of_arm["patient_id"].to_numpy(), *both))
         units.append(of_arm)
-    return _Paired(pairs, units, normal, task["score"])
+    return _Paired(pairs, units, scoring)
 
 
 def _predictions(run: FinishedRun, parts: Sequence[str]) -> pd.DataFrame:

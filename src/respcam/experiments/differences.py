@@ -7,7 +7,14 @@ from enum import StrEnum
 import numpy as np
 
 from respcam.errors import Refused
-from respcam.metrics import METRICS, BootstrapSettings, resampled_metrics, weights_and_resamples
+from respcam.metrics import (
+    BootstrapSettings,
+    Predictions,
+    Scoring,
+    compared_metrics,
+    resampled_metrics,
+    weights_and_resamples,
+)
 
 #: least number of independent replicates (seeds or folds) from which something follows about the arms
 FEWEST_REPLICATES = 3
@@ -58,22 +65,19 @@ class Pair:
     ----------
     seed, fold : int
     patients : str [shape=(unit,)]
-    target : int64 [shape=(unit,)]
-    arm, base : float64 [shape=(unit, class)]
-        Probabilities.
+    arm, base : Predictions
     """
 
     seed: int
     fold: int
     patients: np.ndarray
-    target: np.ndarray
-    arm: np.ndarray
-    base: np.ndarray
+    arm: Predictions
+    base: Predictions
 
     def of(self, is_chosen: np.ndarray) -> "Pair":
         """Select some of the units."""
-        rows = (column[is_chosen] for column in (self.patients, self.target, self.arm, self.base))
-        return Pair(self.seed, self.fold, *rows)
+        patients = self.patients[is_chosen]
+        return Pair(self.seed, self.fold, patients, self.arm.at(is_chosen), self.base.at(is_chosen))
 
 
 @dataclass(frozen=True)
@@ -122,9 +126,9 @@ class Difference:
 
 
 def differences(
-    pairs: Sequence[Pair], normal: int | None, score: str, bootstrap: BootstrapSettings, design: Design
+    pairs: Sequence[Pair], scoring: Scoring, bootstrap: BootstrapSettings, design: Design
 ) -> dict[str, Difference]:
-    """Compare two arms by every metric of `respcam.metrics.METRICS`.
+    """Compare two arms by every metric of `respcam.metrics.compared_metrics`.
 
     This is the analysis of a multi-reader multi-case (MRMC) study of diagnostic imaging: trainings are the readers
     and patients are the cases. Its replicates are the folds, or the seeds where there are fewer than
@@ -144,10 +148,7 @@ def differences(
     ----------
     pairs : sequence of Pair
         One per seed and fold.
-    normal : int, optional
-        Index of the normal class.
-    score : str
-        icbhi or sprsound.
+    scoring : Scoring
     bootstrap : BootstrapSettings
     design : Design
 
@@ -158,14 +159,11 @@ def differences(
     """
     names = np.unique(np.concatenate([pair.patients for pair in pairs]))
     once_and_drawn = weights_and_resamples(names, bootstrap)
-    resampled: dict[str, list[np.ndarray]] = {name: [] for name in METRICS}
+    resampled: dict[str, list[np.ndarray]] = {name: [] for name in compared_metrics(scoring)}
     for pair in pairs:
         weights = once_and_drawn[:, np.searchsorted(names, pair.patients)]
-        arm, base = (
-            resampled_metrics(pair.target, probability, weights, normal, score)
-            for probability in (pair.arm, pair.base)
-        )
-        for name in METRICS:
+        arm, base = (resampled_metrics(of, weights, scoring) for of in (pair.arm, pair.base))
+        for name in resampled:
             resampled[name].append(arm[name] - base[name])
     replicate = _replicates(pairs)
     return {

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from respcam import metrics
 from respcam.data.manifest import named
 from respcam.errors import Refused
 from respcam.evidence.metadata import auroc_interval, metadata_out_of_fold
 from respcam.experiments.listener import ModelInfo
-from respcam.metrics import BootstrapSettings
+from respcam.experiments.pooled import scoring_of
+from respcam.metrics import BootstrapSettings, Predictions, decide, evaluate
 from respcam.store.artifact import digest_of
 
 COLUMNS = ("path", "label", "patient_id", "device")
@@ -135,10 +135,10 @@ def evaluation_of(info: ModelInfo, labels: LabelledFiles, rows: Sequence[Mapping
     target = np.array([class_names.index(class_of[row["path"]]) for row in rows])
     probability = np.array([row["probability"] for row in rows])
     patient = np.array([patients[row["path"]] or row["path"] for row in rows])
-    task = info.description["task_settings"]
-    normal = class_names.index(task["normal"]) if task["normal"] in class_names else None
+    scoring = scoring_of(info.description["task_settings"], class_names)
     bootstrap = BootstrapSettings()
-    confusion, intervals = metrics.evaluate(target, probability, patient, normal, task["score"], bootstrap)
+    predictions = Predictions(target, probability, decide(probability, info.decision))
+    confusion, intervals = evaluate(predictions, patient, scoring, bootstrap)
     evaluated = _Evaluated(rows, target, probability, patient, class_names)
     return {
         "n_units": len(rows),

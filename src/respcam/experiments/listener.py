@@ -29,6 +29,8 @@ class ModelInfo:
     description : dict
         `respcam.experiments.finished.FinishedRun.description` of its run.
     class_names : list of str
+    decision : list of float
+        Weight of the probability of each class in the decision for one (`respcam.metrics.decide`).
     methods : list of str
         Titles of the heat of a close-up, the main one first.
     target : str
@@ -48,6 +50,7 @@ class ModelInfo:
     name: str
     description: dict[str, Any]
     class_names: list[str]
+    decision: list[float]
     methods: list[str]
     target: str
     audio: AudioSettings
@@ -65,7 +68,10 @@ class ModelInfo:
         typed = {
             name: asdict(getattr(self, name)) for name in ("audio", "front_end", "patches", "groups", "trained_on")
         }
-        plain = {name: getattr(self, name) for name in ("name", "description", "class_names", "methods", "target")}
+        plain = {
+            name: getattr(self, name)
+            for name in ("name", "description", "class_names", "decision", "methods", "target")
+        }
         bands = self.bands[BAND_COLUMNS].to_dict("list")
         rows = [asdict(standing) for standing in self.standings]
         return {**plain, **typed, "fed_bands": self.fed_bands, "bands": bands, "standings": rows}

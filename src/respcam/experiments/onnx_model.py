@@ -10,6 +10,7 @@ import numpy as np
 
 from respcam.errors import Refused
 from respcam.experiments.listener import Listener, ModelInfo
+from respcam.metrics import decide
 from respcam.network.closeup import EXPORTED_INFO, EXPORTED_OUTPUTS, EXPORTED_SCORES, Closeup, heard_parts
 
 
@@ -68,11 +69,9 @@ class OnnxModel(Listener):
         """Examine a recording; see `respcam.experiments.listener.Listener`."""
         outputs = self.session.run(list(EXPORTED_OUTPUTS), {"waveform": np.asarray(waveform, np.float32)})
         probability, start_frame, log_odds, log_mel, heat = outputs
-        info = self.info
-        hot, rest = heard_parts(
-            waveform, heat[0, probability.argmax()], info.fed_bands, info.front_end, self.probability
-        )
-        return Closeup(waveform, log_mel, probability, start_frame, log_odds, heat, hot, rest)
+        info, predicted = self.info, int(decide(probability, self.info.decision))
+        hot, rest = heard_parts(waveform, heat[0, predicted], info.fed_bands, info.front_end, self.probability)
+        return Closeup(waveform, log_mel, probability, predicted, start_frame, log_odds, heat, hot, rest)
 
     def probability(self, waveform: np.ndarray) -> np.ndarray:
         """Probability of each class: float32 [shape=(class,)]."""

@@ -113,6 +113,7 @@ class OpenedRun(Listener):
             name=self.run.name,
             description=self.run.description(),
             class_names=self.pipeline.class_names,
+            decision=list(self.pipeline.readout.decision),
             methods=[method_words(heat), method_words(heat["beside"])],
             target=self.named_target or "",
             audio=self.pipeline.audio,
@@ -151,7 +152,7 @@ class OpenedRun(Listener):
         patches = self.pipeline.units(waveform).grid(0)
         fill = np.broadcast_to(self.model.scaler.mean[:, None], patches.shape)
         scores = self.model.scores_without(patches, fill, [is_removed])
-        pooled = self.model.pooled(scores, [len(patches)])[0, 0]
+        pooled = self.model.readout(scores[0])
         return [round(p, 5) for p in pooled.softmax(dim=-1).tolist()], int(is_removed.sum())
 
     def probability(self, path: str | Path) -> dict[str, float]:
@@ -170,7 +171,7 @@ class OpenedRun(Listener):
             An audio file of any format, rate and channel count that soundfile reads.
         target : str, optional
             Class whose score is explained. None takes the class in the settings of the run (``explain.target``),
-            else the class with the highest probability.
+            else the predicted one.
 
         Returns
         -------
@@ -195,7 +196,8 @@ class OpenedRun(Listener):
             raise Refused(f"target is {target!r}; expected one of {', '.join(names)}")
         waveform, units = self._units(path)
         probability = self._probability(units)
-        target = target or self.named_target or max(probability, key=lambda name: probability[name])
+        decided = int(self.pipeline.readout.decide(np.array(list(probability.values()))))
+        target = target or self.named_target or names[decided]
         patches = units.grid(0, self.explained)
         counts = [len(patches)] if self.is_pooled else [1] * len(patches)
         classes = np.full(len(counts), names.index(target), dtype=np.int64)

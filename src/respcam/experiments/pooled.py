@@ -1,12 +1,13 @@
 """Predictions of all trainings of an arm together: one ROC curve and one value, with intervals over patients."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from respcam.metrics import BootstrapSettings, Interval, evaluate, weights_and_resamples
+from respcam.metrics import BootstrapSettings, Interval, Predictions, Scoring, evaluate, weights_and_resamples
 from respcam.report import curves
 
 
@@ -17,10 +18,10 @@ class Pool:
     Attributes
     ----------
     task : dict
-        ``normal, score`` of the task.
+        ``normal, score, uncounted`` of the task.
     class_names : list of str
     tables : list of DataFrame
-        Predictions of each training: ``unit_id, patient_id, true_class, p_<class>``.
+        Predictions of each training: ``unit_id, patient_id, true_class, predicted_class, p_<class>``.
     """
 
     task: dict[str, Any]
@@ -33,14 +34,9 @@ class Pool:
         return self._rows["patient_id"].astype(str).to_numpy()
 
     @property
-    def target(self) -> np.ndarray:
-        """Class of each prediction: int64 [shape=(prediction,)]."""
-        return pd.Categorical(self._rows["true_class"], self.class_names).codes.astype(np.int64)
-
-    @property
-    def probability(self) -> np.ndarray:
-        """Probability of each class: float64 [shape=(prediction, class)]."""
-        return self._rows[[f"p_{name}" for name in self.class_names]].to_numpy()
+    def predictions(self) -> Predictions:
+        """All predictions."""
+        return Predictions.of(self._rows, self.class_names)
 
     @property
     def _rows(self) -> pd.DataFrame:
@@ -48,16 +44,21 @@ class Pool:
 
     def metric(self, name: str, bootstrap: BootstrapSettings) -> Interval:
         """A metric over all trainings, with its interval over patients; each training counts a unit once."""
-        normal = self.task["normal"]
-        number = self.class_names.index(normal) if normal in self.class_names else None
-        return evaluate(self.target, self.probability, self.patients, number, self.task["score"], bootstrap)[1][name]
+        scoring = scoring_of(self.task, self.class_names)
+        return evaluate(self.predictions, self.patients, scoring, bootstrap)[1][name]
 
     def roc(self, bootstrap: BootstrapSettings) -> pd.DataFrame:
         """ROC curve over all trainings (`respcam.report.curves.roc`); empty with more than two classes."""
         if len(self.class_names) > 2:
             return pd.DataFrame()
         weights = weights_and_resamples(self.patients, bootstrap)
-        return curves.per_class(curves.roc, self.target, self.probability, weights, self.class_names)
+        rows = self.predictions
+        return curves.per_class(curves.roc, rows.target, rows.probability, weights, self.class_names)
+
+
+def scoring_of(task: Mapping[str, Any], class_names: Sequence[str]) -> Scoring:
+    """What sensitivity and score are about, from the settings of a task in the description of a run."""
+    return Scoring.of(class_names, task["normal"], task["score"], task["uncounted"])
 
 
 def pooled(pools: dict[str, Pool], metric: str, bootstrap: BootstrapSettings) -> tuple[pd.DataFrame, pd.DataFrame]:

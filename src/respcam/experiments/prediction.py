@@ -19,6 +19,7 @@ from respcam.experiments.listener import Listener, ModelInfo
 from respcam.experiments.opening import check_source, open_listener
 from respcam.heat.band_heat import profile_of
 from respcam.network.closeup import Closeup
+from respcam.report.page import decision_words
 from respcam.report.player import PlayerAxes, PlayerContent, PlayerUnit, View
 from respcam.report.predict_page import NAME as PREDICT_PAGE
 from respcam.report.predict_page import PredictContent, write_predict_page
@@ -140,7 +141,7 @@ def row_of(model: Listener, path: str, closeup: Closeup, facts: RecordingFacts) 
     return {
         "path": path,
         "reason": "",
-        "predicted_class": names[int(closeup.probability.argmax())],
+        "predicted_class": names[closeup.predicted],
         "probability": [round(float(p), 7) for p in closeup.probability],
         **{name: round(value, 4) for name, value in asdict(facts).items() if name != "device"},
         "device": facts.device,
@@ -159,7 +160,7 @@ def row_of(model: Listener, path: str, closeup: Closeup, facts: RecordingFacts) 
 
 def _target(info: ModelInfo, closeup: Closeup) -> int:
     """Class whose heat is tabulated: that of the settings of the run, else the predicted one."""
-    return info.class_names.index(info.target) if info.target else int(closeup.probability.argmax())
+    return info.class_names.index(info.target) if info.target else closeup.predicted
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -182,7 +183,7 @@ class Prediction(Divided):
     """
 
     name: ClassVar[str] = "predict"
-    schema: ClassVar[int] = 1
+    schema: ClassVar[int] = 2
     work = staticmethod(predict_file)
 
     source: Path = incidental()
@@ -226,6 +227,7 @@ class Prediction(Divided):
             description=info.description,
             standings=[row.sentence for row in info.standings],
             supported=[row.is_supported for row in info.standings],
+            decision=decision_words(names, info.decision),
             rows=rows,
             evaluation=evaluation,
             player=self._player(model, rows, truth),

@@ -98,8 +98,10 @@ class BandCNN(nn.Module):
 
     def row_sums(self, maps: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and peak of each row of the last map, over time: float32 [shape=(patch, channel, row)]."""
-        # max() and not amax(), because the backward pass of amax() searches the whole map for equal values
-        return maps.mean(dim=3), maps.max(dim=3).values
+        # along the memory of channels_last, where channels lie together; max() and not amax(), because the backward
+        # pass of amax() searches the whole map for equal values
+        by_cell = maps.permute(0, 2, 3, 1)
+        return by_cell.mean(dim=2).transpose(1, 2), by_cell.max(dim=2).values.transpose(1, 2)
 
     def classify(self, mean: torch.Tensor, peak: torch.Tensor) -> torch.Tensor:
         """Scores from the mean and the peak of each row: float32 [shape=(patch, class)]."""

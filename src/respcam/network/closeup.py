@@ -9,7 +9,7 @@ from respcam.heat.hottest import hot_cells
 from respcam.sound.front_end import FrontEnd
 from respcam.sound.masking import split_sound
 
-#: outputs of an exported model, in the order of the fields of `Closeup`
+#: outputs of an exported model, with the names of the fields of `Closeup`
 EXPORTED_OUTPUTS = ("probability", "start_frame", "log_odds", "log_mel", "heat")
 #: keys of its metadata: what is known of the model as JSON, and the part of the graph for probabilities alone
 EXPORTED_INFO, EXPORTED_SCORES = "respcam", "respcam.scores"
@@ -40,6 +40,8 @@ class Closeup:
         Input of the network before scaling; a short recording is padded.
     probability : float32 [shape=(class,)]
         As in the predictions of the run.
+    predicted : int
+        Class decided for, as in the predictions of the run.
     start_frame : int64 [shape=(patch,)]
         First frame of each scored patch.
     log_odds : float32 [shape=(patch, class)]
@@ -47,12 +49,13 @@ class Closeup:
     heat : float32 [shape=(choice, class, fed band, frame)]
         Raw heat for each class by each method.
     hot, rest : HeardPart
-        The cells with most of the heat (`hot_cells`) for the most probable class by the first method, and all others.
+        The cells with most of the heat (`hot_cells`) for the predicted class by the first method, and all others.
     """
 
     waveform: np.ndarray
     log_mel: np.ndarray
     probability: np.ndarray
+    predicted: int
     start_frame: np.ndarray
     log_odds: np.ndarray
     heat: np.ndarray

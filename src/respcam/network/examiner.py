@@ -53,14 +53,16 @@ class Examiner:
         probability = self.model.predict(units)[0]
         frames = units.of(0)
         heat = self._heat(units.grid(0, self.explained), len(frames))
-        hottest = heat[0, probability.argmax()]
+        predicted = int(self.model.readout.decide(probability))
+        hottest = heat[0, predicted]
         hot, rest = heard_parts(waveform, hottest, self.pipeline.fed_bands, self.pipeline.front_end, self.probability)
         return Closeup(
             waveform=waveform,
             log_mel=np.ascontiguousarray(frames.T),
             probability=probability,
+            predicted=predicted,
             start_frame=patch_starts(len(units.frames[0]), self.pipeline.patches),
-            log_odds=log_odds(scores).float().cpu().numpy(),
+            log_odds=log_odds(self.model.readout.of_units(scores, [1] * len(scores))).float().cpu().numpy(),
             heat=heat,
             hot=hot,
             rest=rest,
@@ -73,7 +75,7 @@ class Examiner:
     def pooled_log_odds(self, waveform: np.ndarray) -> np.ndarray:
         """Log-odds of each class, float64 [shape=(class,)]; they differ where probabilities round to one."""
         scores = self.model.scores(self.pipeline.units(waveform).grid(0))
-        return log_odds(self.model.pooled(scores, [len(scores)]))[0].cpu().numpy()
+        return log_odds(self.model.readout(scores)).cpu().numpy()
 
     def _heat(self, patches: np.ndarray, n_frames: int) -> np.ndarray:
         """Heat along the recording: float32 [shape=(choice, class, band, frame)]."""

@@ -23,8 +23,8 @@ from respcam.heat.layers import in_evaluation, outputs_of
 from respcam.heat.resize import fuse, to_input
 from respcam.network.closeup import EXPORTED_INFO, EXPORTED_OUTPUTS, EXPORTED_SCORES
 from respcam.network.examiner import Examiner
-from respcam.network.inputs import pool
 from respcam.network.occluded import log_odds
+from respcam.network.readout import pool
 from respcam.sound.front_end import LogMel
 
 N_TRIED = 5  # patches of the recording that the graph is traced with; the number is free afterwards
@@ -188,7 +188,7 @@ def _traced(examiner: Examiner) -> nn.Module:
 
 def _core_of(examiner: Examiner) -> Core:
     """Function of scaled patches: scores, pooled scores, heat [shape=(choice, class, patch, band, frame)]."""
-    network, pooling = examiner.model.network, examiner.model.pooling
+    network, readout = examiner.model.network, examiner.model.readout
     layers = list(dict.fromkeys(layer for choice in examiner.choices for layer in choice.layers))
 
     def core(patches: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -200,12 +200,12 @@ def _core_of(examiner: Examiner) -> Core:
 
         with torch.enable_grad(), outputs_of(network, layers, keep):
             scores = network(patches)
-            pooled = _pooled(scores, pooling)
+            pooled = readout.calibrated(_pooled(scores, readout.pooling))
             explained = {"log_odds": log_odds(pooled), "class_score": pooled}
             heat = [_heat_of_classes(explained[choice.score], maps, choice) for choice in examiner.choices]
         size = patches.shape[2:]
         spread = [torch.stack([to_input(of_class, *size) for of_class in of_choice]) for of_choice in heat]
-        return scores.detach(), pooled.detach(), torch.stack(spread)
+        return readout.calibrated(scores).detach(), pooled.detach(), torch.stack(spread)
 
     return core
 

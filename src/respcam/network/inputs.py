@@ -1,4 +1,4 @@
-"""Inputs of a network: frames of units cut into patches, scaling, and pooling of patch scores."""
+"""Inputs of a network: frames of units cut into patches, and scaling."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +9,8 @@ from torch.utils.data import Dataset
 
 from respcam.data.heard import UNKNOWN, HeardEvents
 from respcam.data.patches import PatchSettings, cut, padded, patch_starts
-from respcam.network.occluded import log_odds
 
 Heard = Sequence[HeardEvents | None]
-POOLINGS = ("mean", "max", "logsumexp")
 
 
 class Units(Dataset):
@@ -178,58 +176,6 @@ class Scaler:
         """
         mean, rate = (torch.from_numpy(v).to(patches.device)[:, None] for v in (self.mean, 1 / self.std))
         return ((patches - mean) * rate)[:, None]
-
-
-def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
-    """Pool patch scores into the score of their unit.
-
-    Parameters
-    ----------
-    scores : float32 [shape=(..., patch, class)]
-    pooling : str
-        Pooling: mean, max, or logsumexp (a smooth maximum, minus the log of the number of patches).
-
-    Returns
-    -------
-    float32 [shape=(..., class)]
-    """
-    if pooling == "mean":
-        return scores.mean(dim=-2)
-    if pooling == "max":
-        return scores.amax(dim=-2)
-    return scores.logsumexp(dim=-2) - float(np.log(scores.shape[-2]))
-
-
-def score_gradient(
-    scores: torch.Tensor, counts: Sequence[int], target: torch.Tensor, pooling: str, score: str
-) -> torch.Tensor:
-    """Gradient of the explained score of each unit with respect to the scores of its patches.
-
-    By the chain rule, the heat of a unit is the heat of its patches, each for the weighted sum of class scores that
-    this gradient gives.
-
-    Parameters
-    ----------
-    scores : float64 [shape=(patch, class)]
-        Scores of the patches of all units, in order.
-    counts : sequence of int
-        Number of patches of each unit.
-    target : int64 [shape=(unit,)]
-        Explained class of each unit.
-    pooling : str
-        Pooling, as `pool`.
-    score : str
-        Explained score: log_odds of the pooled scores, or class_score.
-
-    Returns
-    -------
-    float64 [shape=(patch, class)]
-    """
-    with torch.inference_mode(False), torch.enable_grad():
-        patches = scores.detach().clone().requires_grad_()
-        pooled = torch.stack([pool(of_unit, pooling) for of_unit in patches.split(list(counts))])
-        explained = log_odds(pooled) if score == "log_odds" else pooled
-        return torch.autograd.grad(explained.gather(1, target[:, None]).sum(), patches)[0]
 
 
 def patch_batches(units: Units, n_patches: int, settings: PatchSettings | None = None) -> Iterator[np.ndarray]:

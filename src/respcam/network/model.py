@@ -18,11 +18,12 @@ from respcam.errors import Refused
 from respcam.heat.capabilities import BlockNames
 from respcam.heat.layers import checked_scores, in_evaluation
 from respcam.network.band_cnn import BandCNN
-from respcam.store.artifact import digest_of, file_sha256
+from respcam.network.pretrained import Cnn14, Vggish, load_weights
+from respcam.store.artifact import digest_of, file_sha256, incidental
 
 __all__ = ["BandCNN", "ModelSettings", "blocks_of", "build", "check_network", "network_source"]
 
-FAMILIES = ("band_cnn", "timm", "custom")
+FAMILIES = ("band_cnn", "vggish", "cnn14", "timm", "custom")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class ModelSettings:
     Parameters
     ----------
     family : str
-        Family of the network: band_cnn, timm or custom. A name with a colon sets custom.
+        Family of the network: band_cnn, vggish, cnn14, timm or custom. A name with a colon sets custom.
     name : str
         Name of the network: band_cnn; any CNN of timm such as resnet18; or ``package.module:Class``, a class of the
         user in a package or in a file of the working folder. ``Class(n_classes=2)`` must make a `torch.nn.Module`
@@ -42,12 +43,16 @@ class ModelSettings:
         Number of channels of the first block of band_cnn; each later block doubles it.
     dropout : float
         Dropout rate before the last linear layer; not used by a custom network.
+    weights : str
+        File with weights to start from (`respcam.network.pretrained.load_weights`); blank starts from random ones.
+        The content of the file is part of the identity of a training, its place is not.
     """
 
     family: str = "band_cnn"
     name: str = "band_cnn"
     width: int = 16
     dropout: float = 0.2
+    weights: str = incidental("")
 
     def __post_init__(self) -> None:
         if ":" in self.name:
@@ -60,6 +65,23 @@ class ModelSettings:
             raise Refused(f"model.width is {self.width}; expected at least 1 channel")
         if not 0 <= self.dropout < 1:
             raise Refused(f"model.dropout is {self.dropout}; expected 0 or more and below 1")
+
+
+PUBLISHED = {"vggish": Vggish, "cnn14": Cnn14}
+
+
+def start(settings: ModelSettings, n_classes: int) -> nn.Module:
+    """Make a network to be trained: `build`, then the weights of ``settings.weights``.
+
+    Raises
+    ------
+    Refused
+        As `build`, or if the weights do not fit.
+    """
+    network = build(settings, n_classes)
+    if settings.weights:
+        load_weights(network, Path(settings.weights), n_classes)
+    return network
 
 
 def build(settings: ModelSettings, n_classes: int) -> nn.Module:
@@ -82,6 +104,8 @@ def build(settings: ModelSettings, n_classes: int) -> nn.Module:
     """
     if settings.family == "band_cnn":
         return BandCNN(n_classes, settings.width, settings.dropout)
+    if settings.family in PUBLISHED:
+        return PUBLISHED[settings.family](n_classes, settings.dropout)
     if settings.family == "custom":
         return _custom(settings.name, n_classes)
     import timm  # takes seconds to import, and most runs do not need it
@@ -144,12 +168,28 @@ def network_source(settings: ModelSettings) -> str | None:
     str or None
         64 hex digits; None for the network of this package, because every result contains its version.
     """
-    if settings.family == "band_cnn":
+    if settings.family in ("band_cnn", *PUBLISHED):
         return None
     if settings.family == "timm":
         return digest_of({"timm": version("timm")})
     module = sys.modules[_class(settings.name).__module__]
     return digest_of({name: file_sha256(path) for name, path in _local_sources(module).items()})
+
+
+def weights_digest(settings: ModelSettings) -> str | None:
+    """Digest of the file of weights to start from; None without one.
+
+    Raises
+    ------
+    Refused
+        If there is no such file.
+    """
+    if not settings.weights:
+        return None
+    path = Path(settings.weights)
+    if not path.is_file():
+        raise Refused(f"model.weights is {settings.weights}; no such file")
+    return file_sha256(path)
 
 
 def _local_sources(module: ModuleType) -> dict[str, Path]:

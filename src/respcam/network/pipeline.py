@@ -12,6 +12,7 @@ from respcam.heat.bands import BandSelection
 from respcam.network.inputs import Units
 from respcam.network.machine import make_fabric
 from respcam.network.model import ModelSettings, network_source
+from respcam.network.readout import Readout
 from respcam.network.trained import TrainedModel
 from respcam.sound.audio import AudioSettings
 from respcam.sound.front_end import FrontEnd, log_mel
@@ -35,8 +36,8 @@ class Pipeline:
     kept_bands : list of int
         Numbers of the fed bands that are not blank.
     model : ModelSettings
-    pooling : str
-        Pooling of patch scores into the score of a recording: mean, max or logsumexp.
+    readout : Readout
+        From patch scores to the class scores of a recording, and to the decision for a class.
     class_names : list of str
         Names of the classes, in the order of their numbers.
     normal : str, optional
@@ -54,7 +55,7 @@ class Pipeline:
     fed_bands: list[int]
     kept_bands: list[int]
     model: ModelSettings
-    pooling: str
+    readout: Readout
     class_names: list[str]
     normal: str | None = None
     unit: str = "recording"
@@ -74,6 +75,7 @@ class Pipeline:
             "patches": PatchSettings,
             "bands": BandSelection,
             "model": ModelSettings,
+            "readout": Readout,
         }
         return Pipeline(**{**content, **{name: kind(**content[name]) for name, kind in typed.items()}})
 
@@ -91,7 +93,7 @@ class Pipeline:
                 "restore it, or run again"
             )
         fabric = make_fabric(device, threads=threads)
-        return TrainedModel.load(folder, self.model, fabric, normal=self.normal, pooling=self.pooling)
+        return TrainedModel.load(folder, self.model, fabric, normal=self.normal, readout=self.readout)
 
     def units(self, waveform: np.ndarray) -> Units:
         """Make one unit of a waveform: its frames, as the model is fed them before scaling.

@@ -8,7 +8,8 @@ from torch import nn
 from tqdm import tqdm
 
 from respcam.data.patches import PatchSettings, patch_starts
-from respcam.network.inputs import Scaler, Units, patch_batches, pool
+from respcam.network.inputs import Scaler, Units, patch_batches
+from respcam.network.readout import Readout
 
 if TYPE_CHECKING:  # takes seconds to import
     from lightning_fabric import Fabric
@@ -63,7 +64,7 @@ def patch_scores(
 
 @torch.inference_mode()
 def predict(
-    network: nn.Module, units: Units, scaler: Scaler, pooling: str, fabric: "Fabric", progress: str = ""
+    network: nn.Module, units: Units, scaler: Scaler, readout: Readout, fabric: "Fabric", progress: str = ""
 ) -> np.ndarray:
     """Score every unit from all its patches.
 
@@ -73,7 +74,7 @@ def predict(
         Network on the fabric's device; it is left in evaluation mode.
     units : Units
     scaler : Scaler
-    pooling : str
+    readout : Readout
     fabric : Fabric
     progress : str
         Title of the progress bar; blank shows none.
@@ -81,8 +82,7 @@ def predict(
     Returns
     -------
     float32 [shape=(unit, class)]
-        Probabilities (softmax of the pooled scores).
+        Probabilities (softmax of the class scores of each unit).
     """
     scores, counts = patch_scores(network, units, scaler, fabric, progress)
-    pooled = [pool(of_unit, pooling) for of_unit in scores.split(counts)]
-    return torch.stack(pooled).softmax(dim=1).cpu().numpy()
+    return readout.of_units(scores, counts).softmax(dim=1).cpu().numpy()

@@ -16,9 +16,10 @@ from respcam.errors import Refused
 from respcam.heat import cam
 from respcam.heat.cam import Choice
 from respcam.heat.layers import checked_scores
-from respcam.network.inputs import Scaler, Units, pool, score_gradient
+from respcam.network.inputs import Scaler, Units
 from respcam.network.model import ModelSettings, blocks_of, build
 from respcam.network.occluded import Occlusion
+from respcam.network.readout import UNCALIBRATED, Readout, score_gradient
 from respcam.network.scoring import predict
 
 if TYPE_CHECKING:
@@ -66,8 +67,8 @@ class TrainedModel:
         Device, and precision of `scores_without`.
     normal : str, optional
         Name of the normal class.
-    pooling : str
-        Pooling of patch scores into the score of a recording: mean, max or logsumexp.
+    readout : Readout
+        From patch scores to the class scores of a recording.
     batch_patches : int
         Number of patches that the network is fed at a time.
     layers : tuple of str
@@ -79,7 +80,7 @@ class TrainedModel:
     class_names: list[str]
     fabric: "Fabric"
     normal: str | None = None
-    pooling: str = "logsumexp"
+    readout: Readout = UNCALIBRATED
     batch_patches: int = 64
     layers: tuple[str, ...] = ()
 
@@ -150,10 +151,6 @@ class TrainedModel:
                 parts.append(torch.stack([occlusion.scores(removed).double() for removed in conditions]))
         return torch.cat(parts, dim=1)
 
-    def pooled(self, scores: torch.Tensor, counts: Sequence[int]) -> torch.Tensor:
-        """Pool the scores of the patches of each unit: float64 [shape=(..., patch, class)] to (..., unit, class)."""
-        return torch.stack([pool(of_unit, self.pooling) for of_unit in scores.split(list(counts), dim=-2)], dim=-2)
-
     def chain_rule(self, scores: torch.Tensor, counts: Sequence[int], target: np.ndarray, score: str) -> ChainRule:
         """Chain rule through the pooling: how the explained score of each unit depends on its patches.
 
@@ -172,7 +169,7 @@ class TrainedModel:
         ChainRule
         """
         unit_target = torch.tensor(target, device=scores.device)
-        gradient = score_gradient(scores, counts, unit_target, self.pooling, score).float()
+        gradient = score_gradient(scores, counts, unit_target, self.readout, score).float()
         weight = gradient.abs().amax(dim=1)
         direction = gradient / weight.clamp_min(torch.finfo(weight.dtype).tiny)[:, None]
         patch_target = unit_target.repeat_interleave(torch.tensor(list(counts), device=scores.device))
@@ -247,7 +244,7 @@ class TrainedModel:
 
     def predict(self, units: Units, progress: str = "") -> np.ndarray:
         """Score units from all their patches, in single precision: probabilities, float32 [shape=(unit, class)]."""
-        return predict(self.network, units, self.scaler, self.pooling, self.fabric, progress)
+        return predict(self.network, units, self.scaler, self.readout, self.fabric, progress)
 
     def save(self, folder: Path, bands: pd.DataFrame) -> None:
         """Write weights, scaler (a row per band of ``bands``) and class names."""
@@ -263,7 +260,7 @@ class TrainedModel:
         settings: ModelSettings,
         fabric: "Fabric",
         normal: str | None = None,
-        pooling: str = "logsumexp",
+        readout: Readout = UNCALIBRATED,
         batch_patches: int = 64,
     ) -> "TrainedModel":
         """Read what `save` wrote, onto the fabric's device.
@@ -283,4 +280,4 @@ class TrainedModel:
         bands = run_folder.SCALER.read(folder)
         scaler = Scaler(*(bands[name].to_numpy(np.float32) for name in ("mean", "std")))
         network = fabric.to_device(network.eval())
-        return TrainedModel(network, scaler, class_names, fabric, normal, pooling, batch_patches)
+        return TrainedModel(network, scaler, class_names, fabric, normal, readout, batch_patches)

@@ -21,8 +21,9 @@ from respcam.data.heard import UNKNOWN
 from respcam.errors import Refused
 from respcam.heat.layers import checked_scores
 from respcam.metrics import auroc
-from respcam.network.inputs import POOLINGS, Heard, RandomPatches, Scaler, Units, pool
+from respcam.network.inputs import Heard, RandomPatches, Scaler, Units
 from respcam.network.model import check_network
+from respcam.network.readout import POOLINGS, Readout
 from respcam.network.scoring import predict
 from respcam.store.artifact import incidental
 
@@ -56,7 +57,10 @@ class Training:
     pooling : str
         Pooling of patch scores into the score of the unit, per class: mean, max or logsumexp.
     balance : str
-        Compensation of unequal classes: weights (in the loss), sampler (in the sampling) or none.
+        Compensation of unequal classes: sampler (rare classes are drawn more often), weights (in the loss) or none.
+    balance_power : float
+        A class is drawn or weighted by its frequency to the power of minus this: 1 makes classes equal, 0 leaves them
+        as they are.
     label_smoothing : float
     average_decay : float
         Decay per step of the running average of the weights. This average is validated and kept; 0 keeps the
@@ -78,14 +82,15 @@ class Training:
         Number of torch threads on a CPU.
     """
 
-    epochs: int = 20
-    batch_units: int = 32
+    epochs: int = 30
+    batch_units: int = 16
     patches_per_unit: int = 6
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
     pooling: str = "logsumexp"
-    balance: str = "weights"
+    balance: str = "sampler"
+    balance_power: float = 0.7
     label_smoothing: float = 0.0
     average_decay: float = 0.99
     event_weight: float = 1.0
@@ -108,6 +113,8 @@ class Training:
             raise Refused(f"training.average_decay is {self.average_decay}; expected 0 or more and below 1")
         if self.event_weight < 0:
             raise Refused(f"training.event_weight is {self.event_weight}; expected 0 or more")
+        if not 0 <= self.balance_power <= 1:
+            raise Refused(f"training.balance_power is {self.balance_power}; expected 0 to 1")
         if not 0 <= self.event_share <= 1:
             raise Refused(f"training.event_share is {self.event_share}; expected 0 to 1")
         if self.pooling not in POOLINGS:
@@ -235,12 +242,13 @@ class Trainer:
         self.averaged = AveragedModel(self.network.module, multi_avg_fn=average)
         self.history: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] | None = None
-        self.class_weight = torch.ones(data.n_classes)
-        if settings.balance == "weights":
-            frequency = np.maximum(data.class_frequency, 1e-9)
-            self.class_weight = torch.from_numpy(1 / (data.n_classes * frequency)).float()
-        weight, smoothing = self.class_weight.to(fabric.device), settings.label_smoothing
-        self.criterion = nn.CrossEntropyLoss(weight=weight, label_smoothing=smoothing)
+        self.class_weight = np.ones(data.n_classes)  # in the validation loss, which shall favour what training does
+        if settings.balance != "none":
+            self.class_weight /= np.maximum(data.n_classes * data.class_frequency, 1e-9) ** settings.balance_power
+        weight = (
+            torch.from_numpy(self.class_weight).float().to(fabric.device) if settings.balance == "weights" else None
+        )
+        self.criterion = nn.CrossEntropyLoss(weight=weight, label_smoothing=settings.label_smoothing)
 
     @property
     def n_epochs(self) -> int:
@@ -280,11 +288,13 @@ class Trainer:
         with fabric.autocast():
             # averaged weights need new statistics of batch normalisation; averaged statistics would not fit
             update_bn(_inputs(islice(loader, n_norm_batches), data.scaler), self.averaged.module)
-            probability = predict(self.averaged.module, data.validation, data.scaler, settings.pooling, fabric)
+            probability = predict(
+                self.averaged.module, data.validation, data.scaler, Readout(settings.pooling), fabric
+            )
         row = {
             "epoch": epoch + 1,
             "train_loss": train_loss,
-            "validation_loss": _log_loss(probability, data.validation.target, self.class_weight.numpy()),
+            "validation_loss": _log_loss(probability, data.validation.target, self.class_weight),
             "validation_auroc": float(auroc(data.validation.target, probability)),
             "learning_rate": self.optimizer.param_groups[0]["lr"],
         }
@@ -295,7 +305,7 @@ class Trainer:
 
     def run_steps(self, loader: DataLoader, epoch: int) -> float:
         """Train for one pass over the training units; return the mean loss."""
-        settings, optimizer = self.settings, self.optimizer
+        settings, optimizer, readout = self.settings, self.optimizer, Readout(self.settings.pooling)
         self.network.train()
         augment = nn.Sequential(
             torchaudio.transforms.TimeMasking(settings.time_mask_frames, iid_masks=True),
@@ -308,8 +318,8 @@ class Trainer:
             n_units, n_patches = patches.shape[:2]
             scaled = augment(self.data.scaler(patches.flatten(0, 1))).contiguous(memory_format=torch.channels_last)
             scores = checked_scores(self.network(scaled), len(scaled), self.network.module, self.data.n_classes)
-            pooled = pool(scores.unflatten(0, (n_units, n_patches)), settings.pooling)
-            loss = self.criterion(pooled, target)
+            of_units = readout(scores.unflatten(0, (n_units, n_patches)))
+            loss = self.criterion(of_units, target)
             is_heard = patch_target.flatten() != UNKNOWN
             if settings.event_weight and is_heard.any():
                 loss = loss + settings.event_weight * self.criterion(
@@ -365,7 +375,7 @@ def loader_of(data: TrainingData, settings: Training, seed: int, epoch: int, fab
     order = torch.Generator().manual_seed(seed * 100_003 + epoch + 1)
     sampler = None
     if settings.balance == "sampler":
-        rarity = 1 / np.bincount(train.target)[train.target]
+        rarity = np.bincount(train.target)[train.target] ** -settings.balance_power
         sampler = WeightedRandomSampler(rarity.tolist(), len(train), generator=order)
     loader: DataLoader = DataLoader(
         RandomPatches(train, settings.patches_per_unit, seed, epoch, data.heard, settings.event_share),

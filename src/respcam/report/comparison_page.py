@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from respcam.metrics import METRICS
+from respcam.metrics import METRICS, defined
 from respcam.report import charts, figures
 from respcam.report.charts import Chart
 from respcam.report.page import embedded, render
@@ -154,7 +154,9 @@ def write_comparison_page(content: ComparisonContent, folder: Path) -> None:
         title=f"respcam: {len(content.links)} runs compared",
         warnings=[f"{part}: {note}. These metrics are not patient-independent." for part, note in content.notes],
         metric=metric_title(measure.metric),
-        metric_names=METRICS,
+        metric_names=defined(
+            arm for experiment in experiments for part in experiment["parts"] for arm in part["arms"]
+        ),
         margin=measure.margin,
         power=measure.power,
         fewest_replicates=measure.fewest_replicates,

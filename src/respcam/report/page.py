@@ -39,6 +39,32 @@ def embedded(content: Any) -> Markup:
     return Markup(text)
 
 
+def decision_words(class_names: Sequence[str], weights: Sequence[float]) -> str:
+    """Say how the predicted class follows from the probabilities.
+
+    Parameters
+    ----------
+    class_names : sequence of str
+    weights : sequence of float
+        Weight of each class (`respcam.metrics.decide`); empty for equal weights.
+
+    Examples
+    --------
+    >>> decision_words(["normal", "wheeze"], [0.25, 1.0])
+    'wheeze is predicted from a probability of 0.20 on, chosen on validation patients for the score.'
+    """
+    heaviest = [name for name, weight in zip(class_names, weights, strict=bool(weights)) if weight != 1]
+    if not heaviest:
+        return "The most probable class is predicted."
+    chosen = "chosen on validation patients for the score."
+    if len(class_names) == 2:
+        first, second = weights
+        return f"{class_names[1]} is predicted from a probability of {first / (first + second):.2f} on, {chosen}"
+    weight = dict(zip(class_names, weights, strict=True))
+    factors = " and ".join(f"that of {name} multiplied by {weight[name]:.2f}" for name in heaviest)
+    return f"The class with the highest probability is predicted, {factors}, {chosen}"
+
+
 def with_interval(metric: Mapping[str, float | None]) -> Markup:
     """Write a value with its interval below it; a dash where the value is not defined.
 

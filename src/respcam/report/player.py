@@ -183,7 +183,7 @@ def _cell(value: Any) -> Any:
 
 def _view(view: View, axes: PlayerAxes, has_sound: bool) -> dict[str, Any]:
     closeup = view.closeup
-    predicted = int(closeup.probability.argmax())
+    predicted = closeup.predicted
     classes = shown_classes(closeup.probability, [*view.first_classes, predicted])
     # frames that only fill up a short recording are not shown
     n_frames = min(closeup.log_mel.shape[1], _n_frames(closeup, axes))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from respcam.metrics import METRICS
+from respcam.metrics import defined
 from respcam.report.page import render
 from respcam.report.player import PlayerContent
 from respcam.store.artifact import write_atomically
@@ -27,6 +27,8 @@ class PredictContent:
         How well the model does, and the verdict on its heat, per test part.
     supported : sequence of bool
         Whether the heat is supported, per test part.
+    decision : str
+        How the predicted class follows from the probabilities.
     rows : sequence of mapping
         A row per file: ``path, reason, detail``, or ``path, predicted_class, probability, cautions``.
     evaluation : mapping or None
@@ -38,6 +40,7 @@ class PredictContent:
     description: Mapping[str, Any]
     standings: Sequence[str]
     supported: Sequence[bool]
+    decision: str
     rows: Sequence[Mapping[str, Any]]
     evaluation: Mapping[str, Any] | None
     player: PlayerContent
@@ -56,7 +59,7 @@ def write_predict_page(content: PredictContent, folder: Path) -> None:
         content=content,
         cautions=sorted(cautions.values(), key=len, reverse=True),
         bad=[row for row in content.rows if row["reason"]],
-        metric_names=METRICS,
+        metric_names=defined([content.evaluation["metrics"]] if content.evaluation else []),
         player_data=content.player.embedded,
         has_views=any(unit.views for unit in content.player.units),
     )

@@ -14,12 +14,13 @@ from respcam.data.splits import TRAIN, UNUSED, VALIDATION, SplitSettings
 from respcam.data.tasks import Task
 from respcam.heat.bands import BandSelection, HzGroups, fed_bands
 from respcam.heat.cam import METHODS
-from respcam.metrics import CALIBRATION_BINS, METRICS, BootstrapSettings, weights_and_resamples
+from respcam.metrics import CALIBRATION_BINS, BootstrapSettings, defined, weights_and_resamples
 from respcam.network.model import ModelSettings
+from respcam.network.readout import Readout
 from respcam.network.training import Training
 from respcam.report import charts, curves, figures
 from respcam.report.charts import Chart
-from respcam.report.page import DASH, render
+from respcam.report.page import DASH, decision_words, render
 from respcam.report.recordings import RecordingTables
 from respcam.report.saved import FORMATS, FigureFolder, InlineFigure, file_stem
 from respcam.report.trust_section import TrustTables, section
@@ -46,6 +47,8 @@ class RunTables:
     units : DataFrame
         ``part, unit_id, recording_id, patient_id, target, first_frame, n_frames``.
     class_names : list of str
+    readout : Readout
+        Calibration and decision of the model.
     remarks : list of str
         Sentences that name what was left out, with the reason.
     rejected : DataFrame
@@ -59,6 +62,7 @@ class RunTables:
     predictions: pd.DataFrame
     units: pd.DataFrame
     class_names: list[str]
+    readout: Readout
     remarks: list[str]
     rejected: pd.DataFrame
     bands: pd.DataFrame
@@ -409,7 +413,7 @@ def _what(content: RunContent) -> dict[str, str]:
     """Rows of the table of settings."""
     description, heat, settings = content.description, content.heat, content.settings
     task, split, patches, front_end = settings.task, settings.split, settings.patches, settings.front_end
-    gain = settings.audio.gain
+    gain, readout = settings.audio.gain, content.tables.readout
     if gain != "none":
         gain = f"{gain} to {settings.audio.target_db:g} dB"
     fold = "" if description["fold"] is None else f", fold {split.fold} of {split.n_folds}"
@@ -425,6 +429,8 @@ def _what(content: RunContent) -> dict[str, str]:
         f"{patches.hop_frames / front_end.frame_rate_hz:g} s; shorter {task.unit}s: {patches.pad}",
         "model": f"{settings.model.name}, scores pooled by {settings.training.pooling}",
         "training": f"{len(content.tables.history)} epochs, seed {description['seed']}",
+        "calibration": f"temperature {readout.temperature:.2f} and an offset per class, from validation patients",
+        "decision": decision_words(content.tables.class_names, readout.decision),
         "heat": f"{heat.title}, for the {heat.summary['target']} class, per {heat.summary['level']}, "
         f"{heat.map_words}, raw",
         "heat beside it": heat.title_beside,
@@ -440,9 +446,11 @@ def _data(tables: RunTables, task: Task) -> dict[str, Any]:
         "rejected": tables.rejected.to_dict("records"),
         "reasons": tables.rejected["reason"].value_counts().to_dict(),
         "metrics": tables.metrics,
-        "metric_names": METRICS,
+        "metric_names": defined(tables.metrics.values()),
         "normal": task.normal,
         "score": SCORES[task.score],
+        "uncounted": task.uncounted,
+        "decision": decision_words(tables.class_names, tables.readout.decision),
     }
 
 

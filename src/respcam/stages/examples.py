@@ -71,7 +71,7 @@ class Examples(Stage):
     """
 
     name: ClassVar[str] = "examples"
-    schema: ClassVar[int] = 2
+    schema: ClassVar[int] = 3
 
     explain: Explain
     hz_groups: HzGroups
@@ -234,11 +234,11 @@ def choose_examples(predictions: pd.DataFrame, class_names: list[str], settings:
     return pd.DataFrame(rows, columns=["part", "unit_id", "kind", "class"])
 
 
-ARRAYS = ("waveform", "log_mel", "probability", "start_frame", "log_odds", "heat")
+ARRAYS = ("waveform", "log_mel", "probability", "predicted", "start_frame", "log_odds", "heat")
 
 
 def _arrays(closeup: Closeup) -> dict[str, np.ndarray]:
-    arrays = {name: getattr(closeup, name) for name in ARRAYS}
+    arrays = {name: np.asarray(getattr(closeup, name)) for name in ARRAYS}
     for name in ("hot", "rest"):
         part: HeardPart = getattr(closeup, name)
         arrays |= {f"{name}_waveform": part.waveform, f"{name}_probability": part.probability}
@@ -247,5 +247,5 @@ def _arrays(closeup: Closeup) -> dict[str, np.ndarray]:
 
 def _closeup(arrays: dict[str, np.ndarray]) -> Closeup:
     hot, rest = (HeardPart(arrays[f"{name}_waveform"], arrays[f"{name}_probability"]) for name in ("hot", "rest"))
-    waveform, log_mel, probability, start_frame, log_odds, heat = (arrays[name] for name in ARRAYS)
-    return Closeup(waveform, log_mel, probability, start_frame, log_odds, heat, hot, rest)
+    waveform, log_mel, probability, predicted, start_frame, log_odds, heat = (arrays[name] for name in ARRAYS)
+    return Closeup(waveform, log_mel, probability, int(predicted), start_frame, log_odds, heat, hot, rest)

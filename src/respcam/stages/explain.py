@@ -140,7 +140,8 @@ class Explain(Stage):
         """
         expected = self.train.expected
         parts_named(self.explain.parts, expected.parts)
-        self._target(np.zeros((1, 1)), np.zeros(1, dtype=np.int64), expected.class_names)
+        nobody = np.zeros(0, dtype=np.int64)
+        self._target(nobody, nobody, expected.class_names)
         network, patches = self.train.trial
         layers = self.explain.layers or blocks_of(network)
         cam.heat_maps(network, patches, layers, ["grad_cam"], target=0)
@@ -158,13 +159,15 @@ class Explain(Stage):
         data, table = self.train.data_of(units), patch_table(units, self.patches)
         scores, counts = patch_scores(model.network, data, model.scaler, model.fabric, "score patches", self.patches)
         scores = scores.double()
-        pooled = model.pooled(scores, counts).cpu().numpy()
-        target = self._target(pooled, units["target"].to_numpy(), model.class_names)
+        of_units = model.readout.of_units(scores, counts)
+        predicted = model.readout.decide(of_units.softmax(dim=1).cpu().numpy())
+        target = self._target(predicted, units["target"].to_numpy(), model.class_names)
         names = np.array(model.class_names)
         index = table.drop(columns=["unit", "target"])
         index["target_class"] = np.repeat(names[target], counts)
-        index["predicted_class"] = np.repeat(names[pooled.argmax(axis=1)], counts)
-        index["score"] = scores.cpu().numpy()[np.arange(len(table)), np.repeat(target, counts)]
+        index["predicted_class"] = np.repeat(names[predicted], counts)
+        of_patches = model.readout.of_units(scores, [1] * len(scores)).cpu().numpy()
+        index["score"] = of_patches[np.arange(len(table)), np.repeat(target, counts)]
         choices = {"": self.explain.choice(model.blocks), BESIDE: self.explain.beside(model.blocks)}
         for before, choice in choices.items():
             writer = _HeatWriter(folder, before, model, choice, self.patches)
@@ -200,13 +203,13 @@ class Explain(Stage):
         units = self.train.units(parts or self.explain.parts)
         return units if self.explain.level == "recording" else patch_units(units, self.patches)
 
-    def _target(self, scores: np.ndarray, true_class: np.ndarray, class_names: list[str]) -> np.ndarray:
-        """Class of each unit whose score heat explains, from pooled scores [shape=(unit, class)]."""
+    def _target(self, predicted: np.ndarray, true_class: np.ndarray, class_names: list[str]) -> np.ndarray:
+        """Class of each unit whose score heat explains: int64 [shape=(unit,)]."""
         target = self.explain.target
         if target == "true":
             return true_class
         if target == "predicted":
-            return scores.argmax(axis=1)
+            return predicted
         if target not in class_names:
             raise Refused(f"explain.target is {target!r}; {there_are(['true', 'predicted', *class_names], target)}")
         return np.full_like(true_class, class_names.index(target))

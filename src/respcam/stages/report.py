@@ -108,7 +108,8 @@ class RunDescription:
             model=recipe.model.name,
             seed=seed,
             task_settings={
-                name: getattr(task, name) for name in ("unit", "normal", "score", "column", "classes", "drop")
+                name: getattr(task, name)
+                for name in ("unit", "normal", "score", "uncounted", "column", "classes", "drop")
             },
             band_selection=asdict(recipe.bands),
             apart_from_bands=base.digest,
@@ -190,6 +191,7 @@ class Report(Stage):
                 predictions=train.predictions(),
                 units=train.units(),
                 class_names=train.class_names(),
+                readout=train.pipeline().readout,
                 remarks=train.remarks(),
                 rejected=resample.rejected(),
                 bands=train.features.bands(),

@@ -27,8 +27,10 @@ from respcam.metrics import BootstrapSettings
 from respcam.network import training
 from respcam.network.inputs import Scaler, Units
 from respcam.network.machine import make_fabric
-from respcam.network.model import ModelSettings, build, check_network, network_source
+from respcam.network.model import ModelSettings, check_network, network_source, start, weights_digest
 from respcam.network.pipeline import Pipeline
+from respcam.network.readout import Readout
+from respcam.network.scoring import patch_scores
 from respcam.network.trained import TrainedModel
 from respcam.network.training import Training
 from respcam.sound.front_end import band_edges_hz
@@ -116,13 +118,15 @@ class Train(Stage):
         Chooses the bands where ``recipe.bands`` leaves them to another model.
     network_source : str, optional
         Digest of the files that a user's own network is written in, or of the version of timm.
+    weights : str, optional
+        Digest of the file of weights that the network starts from.
     device : str
         auto, cpu, cuda, ...
     """
 
     name: ClassVar[str] = "train"
     computed_with: ClassVar[tuple[str, ...]] = ("torch",)
-    schema: ClassVar[int] = 6
+    schema: ClassVar[int] = 7
 
     features: Features
     labels: Labels
@@ -130,13 +134,14 @@ class Train(Stage):
     seed: int
     chosen: BandChoice | None = None
     network_source: str | None = None
+    weights: str | None = None
     device: str = incidental("auto")
 
     @classmethod
     def of(cls, features: Features, labels: Labels, recipe: Recipe, **options: Any) -> "Train":
         """A training, named after the source of the user's own network too, so that an edit is another model."""
-        source = network_source(recipe.model)
-        return cls(features=features, labels=labels, recipe=recipe, network_source=source, **options)
+        source, weights = network_source(recipe.model), weights_digest(recipe.model)
+        return cls(features=features, labels=labels, recipe=recipe, network_source=source, weights=weights, **options)
 
     def with_bands(self, selection: BandSelection, chosen: BandChoice | None = None) -> "Train":
         """The same training on other bands: an arm of an experiment."""
@@ -185,7 +190,7 @@ class Train(Stage):
         bands = recipe.bands if recipe.bands.guide is None else replace(recipe.bands, choose="ranges")
         n_bands = int(fed_bands(band_edges_hz(self.features.front_end), bands).sum())
         with torch.random.fork_rng(devices=[]):
-            network = build(recipe.model, len(self.expected.class_names))
+            network = start(recipe.model, len(self.expected.class_names))
         return network, torch.zeros(2, 1, n_bands, recipe.patches.length_frames)
 
     def write(self, folder: Path) -> None:
@@ -203,10 +208,11 @@ class Train(Stage):
         run_folder.UNITS.write(prepared.units, folder)
         _announce(prepared, self.recipe.task.unit)
         model, history = self._fit(prepared, folder / CHECKPOINT)
+        model = self._calibrated(model, prepared)
         predictions, evaluation = self._evaluate(model, prepared)
         frames = self.features.frames()
         model.save(folder, frames.bands[fed_bands(frames.edges_hz, self.selection())])
-        self.pipeline(prepared.class_names).write(folder)
+        self._pipeline(model).write(folder)
         run_folder.HISTORY.write(history, folder)
         run_folder.PREDICTIONS.write(predictions, folder)
         run_folder.METRICS.write(evaluation, folder)
@@ -230,10 +236,19 @@ class Train(Stage):
         fabric = make_fabric(self.device, recipe.training.precision, recipe.training.threads)
         data = training.TrainingData(train, validation, scaler, n_classes, self._heard(prepared))
         network, history = training.fit(
-            lambda: build(recipe.model, n_classes), data, recipe.training, self.seed, fabric, checkpoint
+            lambda: start(recipe.model, n_classes), data, recipe.training, self.seed, fabric, checkpoint
         )
-        model = TrainedModel(network, scaler, prepared.class_names, fabric, pooling=recipe.training.pooling)
-        return model, history
+        readout = Readout(recipe.training.pooling)
+        return TrainedModel(network, scaler, prepared.class_names, fabric, readout=readout), history
+
+    def _calibrated(self, model: TrainedModel, prepared: PreparedUnits) -> TrainedModel:
+        """Choose temperature, offsets and decision on validation patients."""
+        units = prepared.of(VALIDATION)
+        scores, counts = patch_scores(model.network, self.data_of(units), model.scaler, model.fabric)
+        pooled = model.readout.of_units(scores, counts)
+        readout = model.readout.with_calibration(pooled, units["target"].to_numpy())
+        probability = readout.calibrated(pooled).softmax(dim=1).double().cpu().numpy()
+        return replace(model, readout=readout.with_decision(probability, self.recipe.task.scoring(model.class_names)))
 
     def _heard(self, prepared: PreparedUnits) -> list[HeardEvents | None] | None:
         """Annotated events of the training units; None where they are not learnt from."""
@@ -250,16 +265,39 @@ class Train(Stage):
 
     def _evaluate(self, model: TrainedModel, prepared: PreparedUnits) -> tuple[pd.DataFrame, dict[str, Any]]:
         """Predictions and metrics of validation and of every test part."""
-        predictions, evaluation = [], {}
+        tables, evaluation = [], {}
         for part in [VALIDATION, *prepared.test_parts]:
             units = prepared.of(part)
             probability = model.predict(self.data_of(units), f"predict {part}")
-            predictions.append(_predictions(units, probability, prepared.class_names, self.labels.recordings))
-            evaluation[part] = _metrics(units, probability, prepared, part, self.recipe)
-        return pd.concat(predictions), evaluation
+            predicted = model.readout.decide(probability)
+            of_part = metrics.Predictions(units["target"].to_numpy(), probability, predicted)
+            tables.append(_predictions(units, of_part, prepared.class_names, self.labels.recordings))
+            evaluation[part] = self._metrics(units, of_part, part, prepared)
+        return pd.concat(tables), evaluation
 
-    def pipeline(self, class_names: list[str] | None = None) -> Pipeline:
-        """Settings that turn a new recording into a score of this model; class names are known after training."""
+    def _metrics(
+        self, units: pd.DataFrame, predictions: metrics.Predictions, part: str, prepared: PreparedUnits
+    ) -> dict[str, Any]:
+        class_names, patients = prepared.class_names, units["patient_id"].to_numpy()
+        bootstrap, scoring = self.recipe.bootstrap, self.recipe.task.scoring(class_names)
+        weights = metrics.weights_and_resamples(patients, bootstrap)
+        errors = metrics.calibration_error(predictions.target, predictions.probability, weights)
+        confusion, intervals = metrics.evaluate(predictions, patients, scoring, bootstrap)
+        return {
+            "note": prepared.notes.get(part),
+            "n_recordings": int(units["recording_id"].nunique()),
+            "n_units": len(units),
+            "n_patients": int(units["patient_id"].nunique()),
+            "confusion": {"classes": class_names, "true_by_predicted": confusion.tolist()},
+            **{name: asdict(interval) for name, interval in intervals.items()},
+            "calibration_error": asdict(metrics.interval(float(errors[0]), errors[1:])),
+        }
+
+    def pipeline(self) -> Pipeline:
+        """Settings that turn a new recording into a score of this model."""
+        return Pipeline.read(self.folder)
+
+    def _pipeline(self, model: TrainedModel) -> Pipeline:
         recipe, features, selection = self.recipe, self.features, self.selection()
         edges_hz = features.frames().edges_hz
         return Pipeline(
@@ -270,8 +308,8 @@ class Train(Stage):
             fed_bands=np.flatnonzero(fed_bands(edges_hz, selection)).tolist(),
             kept_bands=np.flatnonzero(kept_bands(edges_hz, selection)).tolist(),
             model=recipe.model,
-            pooling=recipe.training.pooling,
-            class_names=class_names or self.class_names(),
+            readout=model.readout,
+            class_names=model.class_names,
             normal=recipe.task.normal,
             unit=recipe.task.unit,
             network_source=self.network_source,
@@ -333,7 +371,7 @@ class Train(Stage):
         recipe = self.recipe
         fabric = make_fabric(self.device, precision, recipe.training.threads)
         return TrainedModel.load(
-            self.folder, recipe.model, fabric, normal=recipe.task.normal, pooling=recipe.training.pooling
+            self.folder, recipe.model, fabric, normal=recipe.task.normal, readout=self.pipeline().readout
         )
 
     def class_names(self) -> list[str]:
@@ -390,38 +428,13 @@ def _announce(prepared: PreparedUnits, unit: str) -> None:
 
 
 def _predictions(
-    units: pd.DataFrame, probability: np.ndarray, class_names: list[str], recordings: pd.DataFrame
+    units: pd.DataFrame, predictions: metrics.Predictions, class_names: list[str], recordings: pd.DataFrame
 ) -> pd.DataFrame:
     names = np.array(class_names)
     table = units[["part", "unit_id", "recording_id", "patient_id", "start_s", "end_s", "label"]].copy()
     table["true_class"] = names[units["target"]]
-    table["predicted_class"] = names[probability.argmax(axis=1)]
+    table["predicted_class"] = names[predictions.predicted]
     for index, name in enumerate(class_names):
-        table[f"p_{name}"] = probability[:, index].round(6)
+        table[f"p_{name}"] = predictions.probability[:, index].round(6)
     strata = recordings.set_index("recording_id")
     return table.join(strata[[name for name in RECORDING_STRATA if name in strata]], on="recording_id")
-
-
-def _metrics(
-    units: pd.DataFrame, probability: np.ndarray, prepared: PreparedUnits, part: str, recipe: Recipe
-) -> dict[str, Any]:
-    task, class_names = recipe.task, prepared.class_names
-    target, patients = units["target"].to_numpy(), units["patient_id"].to_numpy()
-    errors = metrics.calibration_error(target, probability, metrics.weights_and_resamples(patients, recipe.bootstrap))
-    confusion, intervals = metrics.evaluate(
-        target,
-        probability,
-        patients,
-        class_names.index(task.normal) if task.normal in class_names else None,
-        task.score,
-        recipe.bootstrap,
-    )
-    return {
-        "note": prepared.notes.get(part),
-        "n_recordings": int(units["recording_id"].nunique()),
-        "n_units": len(units),
-        "n_patients": int(units["patient_id"].nunique()),
-        "confusion": {"classes": class_names, "true_by_predicted": confusion.tolist()},
-        **{name: asdict(interval) for name, interval in intervals.items()},
-        "calibration_error": asdict(metrics.interval(float(errors[0]), errors[1:])),
-    }
