@@ -3,7 +3,7 @@
 Every number must be equal to the bit on the processor, and with the versions, that it was recorded with. Elsewhere
 rounding differs and training amplifies it. With the instruction set of an older processor
 (ATEN_CPU_CAPABILITY=default) an AUROC moves by 0.125 and a ratio of heat by 1.08, while the profiles over the groups
-of Hz correlate with 0.91: there the main figures must agree within a tolerance, and all counts exactly.
+of Hz correlate with 0.81 to 0.91: there the main figures must agree within a tolerance, and all counts exactly.
 """
 
 import hashlib
@@ -46,7 +46,7 @@ ALWAYS = [
 ]
 RUNS = {
     "synthetic": [*SOUNDS, "training.epochs=8", "trust=thorough", "trust.random_networks=1", "trust.event_recordings=2", "trust.permuted_control=true"],
-    "guided": [*SOUNDS, "training.epochs=3", "bands=least_drop"],
+    "guided": [*SOUNDS, "training.epochs=8", "bands=least_drop"],
     "cycles": [*SOUNDS, "training.epochs=3", "task.unit=event", "split=patient_kfold", "split.fold=1",
                "training.pooling=logsumexp", "explain.target=predicted", "explain.level=patch",
                "explain.method=grad_cam", "explain.layers=[blocks.3]", "explain.score=class_score"],
@@ -126,10 +126,8 @@ def test_results_are_those_that_were_recorded(name, folder):
     for part, value in recorded["auroc"].items():
         assert results["auroc"][part] == pytest.approx(value, abs=0.15)
     ratios, before = ({(row[0], row[1]): row[2] for row in run["heat"]} for run in (results, recorded))
-    common = [group for group in before if group in ratios]
-    # a guided run chooses its bands by a measured drop, so that a group may hold bands on one machine alone
-    assert len(common) >= (0.8 if name == "guided" else 1) * max(len(ratios), len(before))
-    assert np.corrcoef([ratios[group] for group in common], [before[group] for group in common])[0, 1] > 0.8
+    assert ratios.keys() == before.keys()
+    assert np.corrcoef(list(ratios.values()), [before[group] for group in ratios])[0, 1] > 0.7
     counts, counts_before = (
         {part: verdict["n"] for part, verdict in run["verdict"].items()} for run in (results, recorded)
     )

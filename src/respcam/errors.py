@@ -32,6 +32,7 @@ class Reason(StrEnum):
     ZERO_LENGTH = "zero_length"
     NOT_FINITE = "not_finite"
     SILENT = "silent"
+    OUT_OF_RANGE = "out_of_range"
     WRONG_CHECKSUM = "wrong_checksum"
     ALTERED = "altered"
     TOO_LONG = "too_long"

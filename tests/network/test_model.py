@@ -54,7 +54,11 @@ def test_an_unknown_network_is_refused_with_a_hint():
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"family": "keras"}, "band_cnn, vggish, cnn14, timm"), ({"width": 0}, "at least 1"), ({"dropout": 1.0}, "below 1")],
+    [
+        ({"family": "keras"}, "band_cnn, vggish, cnn14, timm"),
+        ({"width": 0}, "at least 1"),
+        ({"dropout": 1.0}, "below 1"),
+    ],
 )
 def test_settings_are_checked(change, message):
     with pytest.raises(ValueError, match=message):

@@ -10,7 +10,7 @@ import soxr
 
 from respcam.errors import Reason, Refused, Unusable
 from respcam.sound import wav
-from respcam.sound.usable import read_mono, read_usable, rejection
+from respcam.sound.usable import LIMITS, Limits, read_mono, read_usable, rejection
 
 GAIN_POLICIES = ("none", "rms", "peak")
 QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
@@ -31,6 +31,12 @@ class AudioSettings:
         log-mel of silence.
     target_db : float <= 0
         Level of each recording after gain rms or peak, in dB re full scale.
+    longest_s : float
+        A longer recording is rejected, before memory is asked for.
+    lowest_rate_hz : int
+        A recording of a lower sample rate is rejected: resampling would make it many times as long.
+    most_channels : int
+        A recording of more channels is rejected.
 
     Raises
     ------
@@ -47,6 +53,9 @@ class AudioSettings:
     quality: str = "HQ"
     gain: str = "rms"
     target_db: float = -20.0
+    longest_s: float = 14_400.0
+    lowest_rate_hz: int = 1000
+    most_channels: int = 64
 
     def __post_init__(self) -> None:
         if self.sample_rate_hz < 1000:
@@ -57,6 +66,14 @@ class AudioSettings:
             raise Refused(f"audio.gain is {self.gain!r}; expected one of {', '.join(GAIN_POLICIES)}")
         if self.target_db > 0:
             raise Refused(f"audio.target_db is {self.target_db}; expected at most 0 dB re full scale")
+        for name in ("longest_s", "lowest_rate_hz", "most_channels"):
+            if not getattr(self, name) > 0:
+                raise Refused(f"audio.{name} is {getattr(self, name)}; expected more than 0")
+
+    @property
+    def limits(self) -> Limits:
+        """What a recording may ask for."""
+        return Limits(self.longest_s, self.lowest_rate_hz, most_channels=self.most_channels)
 
 
 def read_audio(path: str | Path, settings: AudioSettings = AudioSettings()) -> np.ndarray:
@@ -77,8 +94,9 @@ def read_audio(path: str | Path, settings: AudioSettings = AudioSettings()) -> n
     Raises
     ------
     Unusable
-        If the file is missing or unreadable, or its content is empty, not_audio, truncated, zero_length, not_finite
-        or silent. The message names the file. `Unusable` is a subclass of `respcam.errors.Refused`.
+        If the file is missing or unreadable, or its content is empty, not_audio, truncated, zero_length, not_finite,
+        silent, too_long or out_of_range. The message names the file. `Unusable` is a subclass of
+        `respcam.errors.Refused`.
 
     Examples
     --------
@@ -90,18 +108,18 @@ def read_audio(path: str | Path, settings: AudioSettings = AudioSettings()) -> n
     >>> len(waveform), peak(waveform)
     (16000, 1.0)
     """
-    waveform, rate_hz = read_raw(path)
+    waveform, rate_hz = read_raw(path, settings.limits)
     return resample(waveform, rate_hz, settings)
 
 
-def read_raw(path: str | Path) -> tuple[np.ndarray, int]:
+def read_raw(path: str | Path, limits: Limits = LIMITS) -> tuple[np.ndarray, int]:
     """Read a recording as it is: mean of the channels, float32 [shape=(n_samples,)], and sample rate in Hz.
 
     Errors are those of `read_audio`.
     """
     path = Path(path)
     try:
-        return read_mono(path)
+        return read_mono(path, limits)
     except Unusable as error:
         raise Unusable(error.reason, f"{path}: {error.detail}") from error
     except FileNotFoundError as error:
@@ -221,7 +239,7 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
     'missing'
     """
     try:
-        waveform, rate_hz = read_usable(row, root)
+        waveform, rate_hz = read_usable(row, root, settings.limits)
         out = resample(waveform, rate_hz, settings)
         if out.nbytes > wav.MOST_BYTES:
             hours = len(out) / settings.sample_rate_hz / 3600

@@ -1,5 +1,7 @@
 """Decoding of audio files, or their rejection with a reason (`respcam.errors.Unusable`)."""
 
+import stat
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +11,68 @@ import soundfile as sf
 from respcam.errors import Reason, Unusable
 from respcam.sound import wav
 
+UNKNOWN_FRAMES = 2**62  # a stream that does not know its length announces at least this many
+BLOCK_VALUES = 2**22  # samples of all channels that are decoded at a time
+MOST_SAMPLES = 2**29  # of one channel; 2 GiB in single precision
+LARGEST = 1e6  # magnitude; full scale is 1, and unscaled integers of 16 bits reach 32768
 NO_FORMAT, NO_SUCH_FILE = "Format not recognised", 7  # words and number of libsndfile
 # reading integers and scaling them here gives the values of libsndfile's floats in a fifth of the time
 INTEGER_OF = {"PCM_U8": "int16", "PCM_S8": "int16", "PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
 
 
-def read_mono(path: Path) -> tuple[np.ndarray, int]:
+@dataclass(frozen=True)
+class Limits:
+    """What a recording may ask for, so that a header that lies costs neither memory nor time.
+
+    Attributes
+    ----------
+    longest_s : float
+    lowest_rate_hz, highest_rate_hz : int
+    most_channels : int
+    """
+
+    longest_s: float = 14_400.0
+    lowest_rate_hz: int = 1000
+    highest_rate_hz: int = 768_000
+    most_channels: int = 64
+
+    def check(self, file: sf.SoundFile) -> None:
+        """Refuse a header before memory is asked for.
+
+        Raises
+        ------
+        Unusable
+        """
+        if not self.lowest_rate_hz <= file.samplerate <= self.highest_rate_hz:
+            raise Unusable(
+                Reason.OUT_OF_RANGE,
+                f"a sample rate of {file.samplerate} Hz; expected {self.lowest_rate_hz} to {self.highest_rate_hz} Hz",
+            )
+        if file.channels > self.most_channels:
+            raise Unusable(Reason.OUT_OF_RANGE, f"{file.channels} channels; expected at most {self.most_channels}")
+        if file.frames < UNKNOWN_FRAMES and file.frames > self.most_samples(file.samplerate):
+            raise self.too_long(f"the header announces {file.frames} samples", file.samplerate)
+
+    def most_samples(self, rate_hz: int) -> int:
+        """Largest number of samples of one channel."""
+        return min(int(self.longest_s * rate_hz), MOST_SAMPLES)
+
+    def too_long(self, what: str, rate_hz: int) -> Unusable:
+        """Rejection of a recording that is too long."""
+        hours = self.most_samples(rate_hz) / rate_hz / 3600
+        return Unusable(Reason.TOO_LONG, f"{what}; expected at most {hours:.3g} h; cut the recording")
+
+
+LIMITS = Limits()
+
+
+def read_mono(path: Path, limits: Limits = LIMITS) -> tuple[np.ndarray, int]:
     """Decode an audio file of any format, bit depth, rate and channel count that soundfile reads.
 
     Parameters
     ----------
     path : Path
+    limits : Limits
 
     Returns
     -------
@@ -30,7 +83,8 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
     Raises
     ------
     Unusable
-        If the content is unusable: empty, not_audio, truncated, zero_length, not_finite or silent.
+        If it is no regular file (unreadable), or the content is unusable: empty, not_audio, truncated, zero_length,
+        not_finite, silent, too_long or out_of_range.
     OSError
         If the file cannot be read at all.
 
@@ -43,37 +97,55 @@ def read_mono(path: Path) -> tuple[np.ndarray, int]:
     >>> waveform.tolist(), sample_rate_hz
     ([0.25, -0.25], 8000)
     """
-    if path.stat().st_size == 0:
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise Unusable(Reason.UNREADABLE, "not a regular file")
+    if status.st_size == 0:
         raise Unusable(Reason.EMPTY, "the file has 0 bytes")
     n_missing = wav.missing_bytes(path)
     if n_missing:
         raise Unusable(Reason.TRUNCATED, f"the WAV header announces {n_missing} bytes more than the file has")
     try:
         with sf.SoundFile(path) as file:
+            limits.check(file)
             n_announced, sample_rate_hz = file.frames, file.samplerate
-            samples = file.read(dtype=INTEGER_OF.get(file.subtype, "float32"), always_2d=True)
+            waveform = _decoded(file, limits)
+    except TypeError as error:  # of a file without a header, by its suffix
+        raise Unusable(Reason.NOT_AUDIO, f"{path.suffix} has no header; convert it to WAV") from error
     except sf.LibsndfileError as error:
         is_pipe = error.code == NO_SUCH_FILE  # said of an MP3 file of other content
         raise Unusable(Reason.NOT_AUDIO, NO_FORMAT if is_pipe else error.error_string.rstrip(".")) from error
-    if len(samples) < n_announced:
-        raise Unusable(Reason.TRUNCATED, f"{len(samples)} of {n_announced} samples could be decoded")
-    if not len(samples):
+    if len(waveform) < n_announced < UNKNOWN_FRAMES:
+        raise Unusable(Reason.TRUNCATED, f"{len(waveform)} of {n_announced} samples could be decoded")
+    if not len(waveform):
         raise Unusable(Reason.ZERO_LENGTH, "the file has a header and no samples")
-    channels = samples
-    if samples.dtype != np.float32:
-        full_scale = -float(np.iinfo(samples.dtype).min)
-        channels = np.multiply(samples, np.float32(1 / full_scale), dtype=np.float32)
-    waveform = channels[:, 0] if channels.shape[1] == 1 else channels.mean(axis=1, dtype=np.float32)
     lowest, highest = waveform.min(), waveform.max()
     if not np.isfinite(lowest) or not np.isfinite(highest):  # both are NaN where any sample is
-        n_bad = int(np.count_nonzero(~np.isfinite(channels).all(axis=1)))
-        raise Unusable(Reason.NOT_FINITE, f"{n_bad} of {len(channels)} samples are NaN or infinite")
+        n_bad = int(np.count_nonzero(~np.isfinite(waveform)))
+        raise Unusable(Reason.NOT_FINITE, f"{n_bad} of {len(waveform)} samples are NaN or infinite")
     if lowest == highest:
         raise Unusable(Reason.SILENT, f"all {len(waveform)} samples are {waveform[0]:g}")
+    if max(-lowest, highest) > LARGEST:
+        raise Unusable(Reason.OUT_OF_RANGE, f"samples reach {max(-lowest, highest):.3g}; full scale is 1")
     return waveform, sample_rate_hz
 
 
-def read_usable(row: dict[str, str], root: Path) -> tuple[np.ndarray, int]:
+def _decoded(file: sf.SoundFile, limits: Limits) -> np.ndarray:
+    """Mean of the channels, float32 [shape=(n_samples,)], block by block: memory is asked for as samples come."""
+    kind = INTEGER_OF.get(file.subtype, "float32")
+    blocks, n_samples = [np.zeros(0, dtype=np.float32)], 0
+    while len(block := file.read(max(1, BLOCK_VALUES // file.channels), dtype=kind, always_2d=True)):
+        n_samples += len(block)
+        if n_samples > limits.most_samples(file.samplerate):
+            raise limits.too_long(f"more than {n_samples} samples", file.samplerate)
+        if block.dtype != np.float32:
+            full_scale = -float(np.iinfo(block.dtype).min)
+            block = np.multiply(block, np.float32(1 / full_scale), dtype=np.float32)
+        blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32))
+    return blocks[1] if len(blocks) == 2 else np.concatenate(blocks)
+
+
+def read_usable(row: dict[str, str], root: Path, limits: Limits = LIMITS) -> tuple[np.ndarray, int]:
     """Read a recording of a manifest and compare it with the row of the manifest.
 
     Parameters
@@ -82,6 +154,7 @@ def read_usable(row: dict[str, str], root: Path) -> tuple[np.ndarray, int]:
         Row of the manifest, as for `respcam.sound.audio.resample_file`.
     root : Path
         Folder that the path is relative to.
+    limits : Limits
 
     Returns
     -------
@@ -98,7 +171,7 @@ def read_usable(row: dict[str, str], root: Path) -> tuple[np.ndarray, int]:
     content = row["content"]
     if content == Reason.MISSING:
         raise Unusable(Reason.MISSING, "not under the data set's root")
-    waveform, rate_hz = read_mono(root / row["path"])
+    waveform, rate_hz = read_mono(root / row["path"], limits)
     if row["sha256"] and content != row["sha256"]:
         detail = f"SHA-256 is {content[:16]}..., the manifest has {row['sha256'][:16]}..."
         raise Unusable(Reason.WRONG_CHECKSUM, detail)
