@@ -20,6 +20,18 @@ def test_text_stays_text_and_only_numbers_may_be_missing(tmp_path):
     assert read["n"].tolist() == [1, 2]
 
 
+def test_words_that_look_like_nothing_are_text_and_a_blank_is_not(tmp_path):
+    names = ["NA", "nan", "None", "null", "007", "1e5", "N/A", ""]
+    table = Table("a.csv", {"patient_id": str, "part": str})
+    columns = {"patient_id": names, "part": names[::-1], "p": [0.5, np.nan, 1, 1, 1, 1, 1, 1]}
+    table.write(pd.DataFrame(columns), tmp_path)
+    read = table.read(tmp_path)
+    assert read["patient_id"].tolist()[:-1] == names[:-1]
+    assert read["patient_id"].isna().tolist() == [False] * 7 + [True]
+    assert read["part"].tolist()[1:] == names[::-1][1:]
+    assert read["p"].isna().tolist() == [False, True] + [False] * 6
+
+
 def test_documents_come_back_as_they_were(tmp_path):
     content = {"part": "test", "values": [1.5, None, True]}
     Document("a.json").write(content, tmp_path)

@@ -10,6 +10,8 @@ import pandas as pd
 
 from respcam.store.artifact import write_atomically
 
+NO_NUMBER = ["", "nan", "NaN", "NA", "None"]  # cells of a column of numbers that has none there
+
 
 @dataclass(frozen=True)
 class Table:
@@ -22,8 +24,10 @@ class Table:
     types : mapping of str to type
         Types of columns that must not be guessed, such as identifiers that look like numbers.
     is_text : bool
-        Whether cells such as ``NA`` are text and blank cells stay blank. A blank is a missing value only in columns
-        of type float.
+        Whether a blank cell is a blank text. It is a missing value in columns of type float alone; else in every
+        column.
+
+    Words such as ``NA``, ``nan`` and ``None`` are text in every column of type str.
     """
 
     name: str
@@ -36,10 +40,13 @@ class Table:
 
     def read(self, folder: Path) -> pd.DataFrame:
         """Read the table from a folder."""
-        options: dict[str, Any] = {"dtype": dict(self.types), "keep_default_na": not self.is_text}
+        path = folder / self.name
         if self.is_text:
-            options["na_values"] = {name: [""] for name, kind in self.types.items() if kind is float}
-        return pd.read_csv(folder / self.name, **options)
+            missing = {name: [""] for name, kind in self.types.items() if kind is float}
+        else:
+            columns = pd.read_csv(path, nrows=0).columns
+            missing = {name: [""] if self.types.get(name) is str else NO_NUMBER for name in columns}
+        return pd.read_csv(path, dtype=dict(self.types), keep_default_na=False, na_values=missing)
 
 
 @dataclass(frozen=True)
