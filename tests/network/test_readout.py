@@ -81,9 +81,23 @@ def test_the_decision_has_the_highest_expected_score():
 
     best = max(map(score, np.linspace(0.02, 0.98, 97)))
     first, second = readout.decision
-    assert score(first / (first + second)) > best - 0.005
+    assert score(first / (first + second)) > best - 0.01
     assert score(0.5) < best - 0.05
     np.testing.assert_array_equal(readout.decide(probability), (p > first / (first + second)).astype(int))
+
+
+def test_where_every_weight_does_well_the_most_probable_class_is_predicted():
+    p = np.array([0.001] * 20 + [0.999] * 5)
+    readout = Readout().with_decision(np.stack([1 - p, p], axis=1), Scoring(0, "sprsound"))
+    assert readout.decision == (1.0, 1.0)
+
+
+def test_a_class_that_is_not_counted_is_named_where_it_is_twice_as_probable():
+    probability = np.random.default_rng(0).dirichlet(np.ones(3), 500)
+    readout = Readout().with_decision(probability, Scoring(0, "sprsound", (2,)))
+    assert readout.decision[1:] == (1.0, 0.5)
+    assert readout.decide(np.array([0.0, 0.45, 0.55])) == 1
+    assert readout.decide(np.array([0.0, 0.3, 0.7])) == 2
 
 
 def test_without_a_normal_class_the_most_probable_one_is_decided_for():

@@ -62,7 +62,7 @@ class Examiner:
             probability=probability,
             predicted=predicted,
             start_frame=patch_starts(len(units.frames[0]), self.pipeline.patches),
-            log_odds=log_odds(self.model.readout.of_units(scores, [1] * len(scores))).float().cpu().numpy(),
+            log_odds=log_odds(self.model.readout(scores[:, None])).float().cpu().numpy(),
             heat=heat,
             hot=hot,
             rest=rest,

@@ -15,6 +15,8 @@ POOLINGS = ("mean", "max", "logsumexp")
 PRIOR_TEMPERATURE, PRIOR_OFFSET = 1.0, 2.0
 #: weights of the normal class that `with_decision` tries, beside 1 for every other class
 NORMAL_WEIGHTS = np.exp(np.arange(-30, 31) / 10)
+UNCOUNTED_WEIGHT = 0.5  # of a class that the score leaves out: to name it wins nothing, and to name it wrongly costs
+NO_GAIN = 0.005  # difference of the expected score that is not worth a weight other than 1
 
 
 def pool(scores: torch.Tensor, pooling: str) -> torch.Tensor:
@@ -130,7 +132,7 @@ class Readout:
         return replace(self, temperature=temperature, offsets=tuple(np.round(offsets.detach().numpy(), 6).tolist()))
 
     def with_decision(self, probability: np.ndarray, scoring: Scoring) -> "Readout":
-        """Choose the weight of the normal class that has the highest expected score on these units.
+        """Choose the weight of the normal class that has the highest expected score on these units, or nearly so.
 
         Every unit counts as each class with the probability of that class. So the choice follows the published
         score, which punishes unequal sensitivity and specificity, and needs no labels: it varies less between
@@ -148,11 +150,15 @@ class Readout:
         n_classes = probability.shape[1]
         expected, options = [], []
         for weight in NORMAL_WEIGHTS:
-            options.append(tuple(round(float(weight), 4) if k == scoring.normal else 1.0 for k in range(n_classes)))
+            weights = np.ones(n_classes)
+            weights[list(scoring.uncounted)], weights[scoring.normal] = UNCOUNTED_WEIGHT, round(float(weight), 4)
+            options.append(tuple(weights.tolist()))
             decided = decide(probability, options[-1])
             confusion = np.stack([probability[decided == k].sum(axis=0) for k in range(n_classes)], axis=1)
             expected.append(float(metrics_from_confusion(confusion, scoring)["score"]))
-        return replace(self, decision=options[int(np.nanargmax(expected))])
+        is_best = np.array(expected) >= np.nanmax(expected) - NO_GAIN
+        nearest = np.where(is_best, np.abs(np.log(NORMAL_WEIGHTS)), np.inf).argmin()
+        return replace(self, decision=options[int(nearest)])
 
 
 #: readout of a network before it is calibrated

@@ -51,17 +51,18 @@ def decision_words(class_names: Sequence[str], weights: Sequence[float]) -> str:
     Examples
     --------
     >>> decision_words(["normal", "wheeze"], [0.25, 1.0])
-    'wheeze is predicted from a probability of 0.20 on, chosen on validation patients for the score.'
+    'Class wheeze is predicted from a probability of 0.20 on, chosen on validation patients for the score.'
     """
-    heaviest = [name for name, weight in zip(class_names, weights, strict=bool(weights)) if weight != 1]
-    if not heaviest:
+    weighed = [name for name, weight in zip(class_names, weights, strict=bool(weights)) if weight != 1]
+    if not weighed:
         return "The most probable class is predicted."
     chosen = "chosen on validation patients for the score."
     if len(class_names) == 2:
         first, second = weights
-        return f"{class_names[1]} is predicted from a probability of {first / (first + second):.2f} on, {chosen}"
+        threshold = first / (first + second)
+        return f"Class {class_names[1]} is predicted from a probability of {threshold:.2f} on, {chosen}"
     weight = dict(zip(class_names, weights, strict=True))
-    factors = " and ".join(f"that of {name} multiplied by {weight[name]:.2f}" for name in heaviest)
+    factors = " and ".join(f"that of {name} multiplied by {weight[name]:.2f}" for name in weighed)
     return f"The class with the highest probability is predicted, {factors}, {chosen}"
 
 

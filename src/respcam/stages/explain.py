@@ -166,7 +166,7 @@ class Explain(Stage):
         index = table.drop(columns=["unit", "target"])
         index["target_class"] = np.repeat(names[target], counts)
         index["predicted_class"] = np.repeat(names[predicted], counts)
-        of_patches = model.readout.of_units(scores, [1] * len(scores)).cpu().numpy()
+        of_patches = model.readout(scores[:, None]).cpu().numpy()
         index["score"] = of_patches[np.arange(len(table)), np.repeat(target, counts)]
         choices = {"": self.explain.choice(model.blocks), BESIDE: self.explain.beside(model.blocks)}
         for before, choice in choices.items():
