@@ -33,7 +33,8 @@ def main() -> None:
     parser.add_argument("--hours", type=float, default=5.5)
     parser.add_argument("--epochs", type=int, default=1)
     arguments = parser.parse_args()
-    with measure.scratch() as folder:
+    with measure.scratch() as place:
+        folder = Path(place)
         root = folder / "ICBHI"
         make(root, arguments.hours)
         measure.write(BENCH, rows(folder, root, arguments.epochs), measure.machine())
