@@ -49,6 +49,7 @@ def test_metrics_agree_with_scikit_learn(n_classes):
         assert value["auroc"] == pytest.approx(sk.roc_auc_score(target, probability[:, 1]))
     else:
         assert value["auroc"] == pytest.approx(sk.roc_auc_score(target, probability, multi_class="ovr"))
+    assert set(METRICS) - set(defined([value])) == {"sensitivity_all", "score_all"}
     for name in defined([value]):
         assert metrics[name].low < metrics[name].value < metrics[name].high
 

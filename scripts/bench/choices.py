@@ -53,9 +53,7 @@ def main() -> None:
     )
     tables = {name: [predictions_of_seed(arguments, changes, seed) for seed in arguments.seeds]
               for name, changes in candidates.items()}  # fmt: skip
-    table = summary(tables)
-    for cells in ([*table], ["---"] * len(table.columns), *table.to_numpy().tolist()):
-        print("| " + " | ".join(cells) + " |")
+    show(summary(tables))
 
 
 def settings_of(arguments: argparse.Namespace, changes: list[str], seed: int, fold: int) -> list[str]:
@@ -124,6 +122,12 @@ def resampled(table: pd.DataFrame) -> np.ndarray:
     metrics = resampled_metrics(predictions, weights, table.attrs["task"].scoring(names))
     error = calibration_error(predictions.target, predictions.probability, weights)
     return np.stack([*(metrics[name] for name in SHOWN[:-1]), error])
+
+
+def show(table: pd.DataFrame) -> None:
+    for cells in ([*table], ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()):
+        print("| " + " | ".join(cells) + " |")
+    print()
 
 
 def words(value: Interval, sign: str = "") -> str:

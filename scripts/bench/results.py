@@ -15,7 +15,7 @@ import os
 
 import numpy as np
 import pandas as pd
-from choices import train_all, words
+from choices import show, train_all, words
 
 from respcam.cli.composition import composed_settings
 from respcam.data import run_folder
@@ -96,12 +96,6 @@ def metadata_rows(train: Train) -> list[dict[str, str]]:
         for score in metadata_baseline(metadata, train.units([TRAIN]), units, n_classes, BootstrapSettings())[:3]:
             rows.append({"part": part, "metadata": ", ".join(score.fields), "auroc": words(score.auroc)})
     return rows
-
-
-def show(table: pd.DataFrame) -> None:
-    for cells in ([*table], ["---"] * len(table.columns), *table.astype(str).to_numpy().tolist()):
-        print("| " + " | ".join(cells) + " |")
-    print()
 
 
 if __name__ == "__main__":

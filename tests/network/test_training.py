@@ -12,7 +12,8 @@ from respcam.network.readout import Readout
 from respcam.network.scoring import predict
 from respcam.network.training import Training, TrainingData, fit
 
-SMALL = Training(epochs=4, batch_units=8, patches_per_unit=2, threads=1, patience=4, balance="none")
+SMALL = Training(epochs=4, batch_units=8, patches_per_unit=2, threads=1, patience=4,
+                 balance="weights", balance_power=1.0)  # fmt: skip
 
 
 def train(tmp_path, settings=SMALL, seed=0, name="checkpoint.pt"):

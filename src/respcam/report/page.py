@@ -52,18 +52,20 @@ def decision_words(class_names: Sequence[str], weights: Sequence[float]) -> str:
     --------
     >>> decision_words(["normal", "wheeze"], [0.25, 1.0])
     'Class wheeze is predicted from a probability of 0.20 on, chosen on validation patients for the score.'
+    >>> decision_words(["normal", "wheeze", "poor"], [0.4, 1.0, 0.5]).partition(". ")[2]
+    'Weights: normal 0.40, poor 0.50, all others 1.'
     """
     weighed = [name for name, weight in zip(class_names, weights, strict=bool(weights)) if weight != 1]
     if not weighed:
         return "The most probable class is predicted."
-    chosen = "chosen on validation patients for the score."
     if len(class_names) == 2:
         first, second = weights
         threshold = first / (first + second)
-        return f"Class {class_names[1]} is predicted from a probability of {threshold:.2f} on, {chosen}"
+        where = "chosen on validation patients for the score"
+        return f"Class {class_names[1]} is predicted from a probability of {threshold:.2f} on, {where}."
     weight = dict(zip(class_names, weights, strict=True))
-    factors = " and ".join(f"that of {name} multiplied by {weight[name]:.2f}" for name in weighed)
-    return f"The class with the highest probability is predicted, {factors}, {chosen}"
+    factors = ", ".join(f"{name} {weight[name]:.2f}" for name in weighed)
+    return f"The predicted class has the largest product of probability and weight. Weights: {factors}, all others 1."
 
 
 def with_interval(metric: Mapping[str, float | None]) -> Markup:

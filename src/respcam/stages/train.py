@@ -126,7 +126,7 @@ class Train(Stage):
 
     name: ClassVar[str] = "train"
     computed_with: ClassVar[tuple[str, ...]] = ("torch",)
-    schema: ClassVar[int] = 7
+    schema: ClassVar[int] = 8
 
     features: Features
     labels: Labels
