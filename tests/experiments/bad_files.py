@@ -1,4 +1,4 @@
-"""Ten kinds of file that cannot be used, and what is said of each."""
+"""Files that cannot be used, of every kind, and what is said of each; and sound whose name is unusual."""
 
 import os
 from pathlib import Path
@@ -18,7 +18,12 @@ REASONS = {
     "pipe.wav": "unreadable",
     "cut.flac": "not_audio",
     "picture.mp3": "not_audio",
+    "zeros.wav": "unreadable",
+    "no-utf-8-\\xff.wav": "missing",
+    "headless.raw": "not_audio",
 }
+#: names of sounds that can be used
+UNUSUAL_NAMES = ("line\rend.wav", "line\nend.wav", f"{'long' * 62}.wav", f"{'ä' * 124}.wav", "NA.wav", "$\\frac$.wav")
 
 
 def write_bad_files(folder: Path) -> dict[str, str]:
@@ -35,5 +40,8 @@ def write_bad_files(folder: Path) -> dict[str, str]:
         (folder / name).write_bytes((folder / name).read_bytes()[:n_bytes])
     (folder / "gone.wav").symlink_to("/nonexistent/sound.wav")
     os.mkfifo(folder / "pipe.wav")
+    (folder / "zeros.wav").symlink_to("/dev/zero")
+    (Path(os.fsdecode(os.fsencode(folder) + b"/no-utf-8-\xff.wav"))).write_bytes(b"")
+    (folder / "headless.raw").write_bytes(noise.tobytes())
     (folder / "picture.mp3").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(200))
     return REASONS

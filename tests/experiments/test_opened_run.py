@@ -9,6 +9,7 @@ import soundfile as sf
 import torch
 from stages.small_runs import settings_in
 
+from respcam.data import run_folder
 from respcam.data.patches import PatchSettings
 from respcam.errors import Refused
 from respcam.evidence.examination import TrustSettings
@@ -138,6 +139,7 @@ def test_the_target_is_the_one_that_is_named(finished, tmp_path):
     shutil.copytree(finished[1], tmp_path / "run")
     summary = json.loads((tmp_path / "run" / "heat_summary.json").read_text())
     (tmp_path / "run" / "heat_summary.json").write_text(json.dumps({**summary, "target": "normal"}))
+    change_provenance(tmp_path / "run")
     assert open_run(tmp_path / "run").explain(path).target == "normal"
 
 
@@ -177,12 +179,17 @@ def test_a_folder_that_is_no_run_is_refused(finished, stages, tmp_path):
         open_run(tmp_path / "run")
 
 
+def change_provenance(run, **changes):
+    """Change the provenance of a copied run, and let it list no checksums."""
+    content = json.loads((run / "provenance.json").read_text()) | changes
+    del content["checksum"]
+    (run / "provenance.json").write_text(json.dumps(content))
+
+
 @pytest.mark.parametrize(("step", "words"), [(-1, "an earlier"), (1, "a later")])
 def test_a_run_of_another_version_is_refused(finished, tmp_path, step, words):
     shutil.copytree(finished[1], tmp_path / "run")
-    path = tmp_path / "run" / "provenance.json"
-    made = json.loads(path.read_text())
-    path.write_text(json.dumps({**made, "schema": made["schema"] + step}))
+    change_provenance(tmp_path / "run", schema=run_folder.SCHEMA + step)
     (tmp_path / "run" / "model.json").unlink()  # as in a run of an earlier version
     with pytest.raises(Refused, match=f"made by {words} version of respcam; run it again"):
         open_run(tmp_path / "run")

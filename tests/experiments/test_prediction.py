@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
-from bad_files import write_bad_files
+from bad_files import UNUSUAL_NAMES, write_bad_files
 from browser import address_of, browser, needs_chromium
 
 from respcam.data.trained_on import RecordingFacts, TrainedOn
@@ -216,8 +216,25 @@ def test_the_command_ends_with_status_1_where_a_file_was_bad(finished, folder, c
     assert result.returncode == 1
     assert result.stdout.strip().endswith("predict.html")
     assert (
-        result.stderr.strip().splitlines()[-1].startswith("error: 11 of 18 files cannot be used, the others are done")
+        result.stderr.strip().splitlines()[-1].startswith("error: 14 of 21 files cannot be used, the others are done")
     )
     good = next(folder.glob("*_*.wav"))
     result = command("predict", str(finished[1]), str(good), "--audio", "none")
     assert result.returncode == 0
+
+
+def test_sounds_with_unusual_names_are_scored_as_any_other(finished, tmp_path):
+    (tmp_path / "sounds").mkdir()
+    source = next(finished[0].glob("store/synthetic/*/audio/*.wav"))
+    for name in ("plain.wav", *UNUSUAL_NAMES):
+        shutil.copy(source, tmp_path / "sounds" / name)
+    prediction = prediction_of(finished[1], tmp_path / "sounds", tmp_path / "predictions")
+    prediction.make()
+    rows = prediction.rows().set_index("path")
+    assert set(rows.index) == {"plain.wav", *UNUSUAL_NAMES}
+    assert rows["reason"].isna().all()
+    assert rows["p_normal"].nunique() == 1
+    for kind in ("audacity", "raven"):
+        tracks = list((prediction.folder / kind).iterdir())
+        assert len(tracks) == len(rows)
+        assert len({path.read_text() for path in tracks}) == 1

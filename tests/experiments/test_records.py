@@ -83,3 +83,14 @@ def test_a_finished_run_is_listed_with_its_metrics(tmp_path):
 def test_a_finished_run_that_was_removed_stays_on_record(tmp_path):
     finished(tmp_path)
     assert "bands" not in table(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"key": "a", "unknown": 1}', b"\xff"])
+def test_a_damaged_record_is_named_and_replaced_by_the_next_attempt(tmp_path, content, caplog):
+    finished(tmp_path)
+    path = next(tmp_path.glob("*.json"))
+    path.write_bytes(content)
+    assert table(tmp_path).empty
+    assert f"{path} is damaged" in caplog.text
+    finished(tmp_path)
+    assert table(tmp_path)["state"].tolist() == ["finished"]

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -138,3 +140,25 @@ def test_every_option_trains(tmp_path, balance, pooling):
 def test_settings_are_checked(change, message):
     with pytest.raises(ValueError, match=message):
         Training(**change)
+
+
+class Harm:
+    def __reduce__(self):
+        return (open, ("harm-was-done", "w"))
+
+
+@pytest.mark.parametrize("damage", ["pickle", "cut", "emptied", "other network"])
+def test_a_checkpoint_that_cannot_be_used_costs_only_its_epochs(tmp_path, damage, caplog, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _, undisturbed = train(tmp_path, name="a.pt")
+    checkpoint = tmp_path / "a.pt"
+    if damage == "pickle":
+        checkpoint.write_bytes(pickle.dumps(Harm(), protocol=2))
+    elif damage == "other network":
+        torch.save({"model": {}, "optimizer": {}, "averaged": {}, "history": [], "best": None}, checkpoint)
+    else:
+        checkpoint.write_bytes(checkpoint.read_bytes()[: 5000 if damage == "cut" else 0])
+    _, history = train(tmp_path, name="a.pt")
+    assert history.equals(undisturbed)
+    assert "a.pt cannot be used" in caplog.text
+    assert not (tmp_path / "harm-was-done").exists()

@@ -34,3 +34,20 @@ def test_a_writer_that_is_killed_leaves_the_old_content(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         file.save({"a": np.ones(2)})
     np.testing.assert_array_equal(file.load()["a"], [0, 0])
+
+
+@pytest.mark.parametrize("content", [b"", b"half", b"PK\x03\x04" + bytes(200)])
+def test_a_damaged_file_holds_nothing_and_says_so(tmp_path, caplog, content):
+    file = ArrayFile(tmp_path / "scores.npz")
+    file.path.write_bytes(content)
+    assert file.load() == {}
+    assert "is computed again" in caplog.text
+
+
+def test_a_flipped_byte_is_noticed(tmp_path):
+    file = ArrayFile(tmp_path / "scores.npz")
+    file.save({"a": np.arange(1000.0)})
+    content = bytearray(file.path.read_bytes())
+    content[4000] ^= 1
+    file.path.write_bytes(content)
+    assert file.load() == {}

@@ -36,7 +36,8 @@ def list_folder(root: Path, patient_pattern: str = PATIENT_PATTERN, device_patte
     Raises
     ------
     Refused
-        If there is no audio in sub-folders of the root, or a pattern is not usable or finds nothing in a name.
+        If there is no audio in sub-folders of the root, a name is not UTF-8 or has control characters, or a pattern
+        is not usable or finds nothing in a name.
 
     Examples
     --------
@@ -58,6 +59,10 @@ def list_folder(root: Path, patient_pattern: str = PATIENT_PATTERN, device_patte
     if len(paths) < len(audio):
         others = [path.relative_to(root).as_posix() for path in audio if path not in set(paths)]
         log.warning("dataset: %d audio files are not in a folder of a label: %s", len(others), named(others))
+    unusual = [path.name for path in paths if not str(path.relative_to(root)).isprintable()]
+    if unusual:
+        shown = named([repr(name) for name in unusual])
+        raise Refused(f"{root}: the names {shown} are not UTF-8 or have control characters; rename these files")
     patients = _values_of(paths, "patient", patient_pattern)
     devices = _values_of(paths, "device", device_pattern) if device_pattern else [""] * len(paths)
     return Listing.of(

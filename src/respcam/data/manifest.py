@@ -1,5 +1,6 @@
 """Manifests: tables of recordings and of their events, and the rules that both must keep."""
 
+import hashlib
 import re
 from collections.abc import Collection, Mapping
 from pathlib import Path, PurePosixPath
@@ -23,19 +24,27 @@ RECORDING_STRATA = ("device", "sample_rate_hz")  # columns that metrics are also
 OPTIONAL_COLUMNS = ("device", "site", "age_years", "sex", "diagnosis")
 EVENT_COLUMNS = ("recording_id", "start_s", "end_s", "label")
 
+SECONDS = r"[0-9]{1,9}(\.[0-9]+)?"
+LONGEST_ID = 200  # bytes of an id in UTF-8: the name of a file, with what outputs add to it, has at most 255
+DIGEST_DIGITS = 12
+LONGEST_SHOWN = 120  # characters of a value in a message
+
 #: column -> (pattern that a value must match, what is expected in words). Blank means that the value is unknown.
 COLUMN_RULES: Mapping[str, tuple[str, str]] = {
     "recording_id": (r"[\w.&+-][\w .&+-]*", "letters, digits, '_', '.', '-', '+', '&' or inner spaces"),
-    "path": (r"\S(.*\S)?", "the recording's file, relative to dataset.root"),
+    "path": (
+        r"(?!\s)[^\x00-\x1f\x7f]+(?<!\s)",
+        "the recording's file, relative to dataset.root, in printed characters",
+    ),
     "sha256": (r"([0-9a-f]{64})?", "64 lower-case hex digits, or blank where it is not known"),
-    "sample_rate_hz": (r"([1-9]\d*)?", "a whole number of Hz such as 44100, or blank"),
-    "n_samples": (r"(\d+)?", "a whole number of samples, or blank"),
+    "sample_rate_hz": (r"([1-9][0-9]{0,8})?", "a whole number of Hz such as 44100, or blank"),
+    "n_samples": (r"([0-9]{1,15})?", "a whole number of samples, or blank"),
     "patient_id": (r"\S(.*\S)?", "the patient's identifier, without spaces around it"),
     "label": (r"(\S(.*\S)?)?", "a label without spaces around it, or blank where it is not known"),
     "split": (r"\w+", "a part's name such as train or test for every recording, or no column split"),
-    "age_years": (r"(\d+(\.\d+)?)?", "an age in years such as 3.5, or blank"),
-    "start_s": (r"\d+(\.\d+)?", "seconds from the start of the recording, such as 1.25"),
-    "end_s": (r"\d+(\.\d+)?", "seconds from the start of the recording, such as 1.25"),
+    "age_years": (r"([0-9]{1,3}(\.[0-9]+)?)?", "an age in years such as 3.5, or blank"),
+    "start_s": (SECONDS, "seconds from the start of the recording, such as 1.25"),
+    "end_s": (SECONDS, "seconds from the start of the recording, such as 1.25"),
 }
 WHOLE = "train"  # the part of every recording where no split is published
 #: other names of the parts that patients are chosen from; under them a part would be taken for a test part
@@ -92,13 +101,18 @@ def _completed(table: pd.DataFrame, source: str, root: Path | None) -> pd.DataFr
     """Make the columns that a user's table may lack, and absolute paths relative."""
     table = table.assign(path=[_relative(path, root) for path in table["path"]])
     if "recording_id" not in table:
-        table["recording_id"] = [safe_id(str(PurePosixPath(path).with_suffix(""))) for path in table["path"]]
+        table["recording_id"] = [_id_of(path) for path in table["path"]]
         repeated = table["recording_id"].duplicated()
         if repeated.any():
             _fail(table, source, "path", repeated, "paths that differ in letters or digits, or a column recording_id")
     if "split" not in table or (table["split"] == "").all():
         table["split"] = WHOLE
     return table.assign(**{column: "" for column in RECORDING_COLUMNS if column not in table})
+
+
+def _id_of(path: str) -> str:
+    place = PurePosixPath(path)
+    return safe_id(str(place.with_suffix("")) if place.name else path)
 
 
 def _relative(path: str, root: Path | None) -> str:
@@ -201,6 +215,9 @@ def check_recordings(table: pd.DataFrame, source: str, labels: Collection[str] |
     _check_values(table, source)
     _check_parts(table, source)
     _check_labels(table, source, labels, blank_allowed=True)
+    too_long = table["recording_id"].str.encode("utf-8").str.len() > LONGEST_ID
+    if too_long.any():
+        _fail(table, source, "recording_id", too_long, f"at most {LONGEST_ID} bytes")
     _check_unique(table, source, "recording_id")
     _check_unique(table, source, "path")
     outside = ~table["path"].map(_stays_inside)
@@ -262,7 +279,7 @@ def check_columns(table: pd.DataFrame, columns: tuple[str, ...], source: str) ->
     if missing:
         raise Refused(
             f"{source}: no column {', '.join(missing)}; expected {', '.join(columns)}, and the first row has "
-            f"{', '.join(map(str, table.columns))}"
+            f"{_shown(', '.join(map(str, table.columns)))}"
         )
     if table.empty:
         raise Refused(f"{source}: has no rows")
@@ -301,7 +318,12 @@ def _fail(table: pd.DataFrame, source: str, column: str, wrong: pd.Series, expec
     n_wrong = int(wrong.sum())
     more = f" (and {n_wrong - 1} more rows)" if n_wrong > 1 else ""
     value = table[column].iloc[row]
-    raise Refused(f"{source} row {row + 2}: {column} is {value!r}; expected {expected}{more}")
+    raise Refused(f"{source} row {row + 2}: {column} is {_shown(repr(value))}; expected {expected}{more}")
+
+
+def _shown(text: str) -> str:
+    """A value in a message: a long one is cut."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}... ({len(text)} characters)"
 
 
 def shared_patients(recordings: pd.DataFrame, same_patient_parts: Collection[str] = ()) -> list[str]:
@@ -390,6 +412,8 @@ def named(items: Collection[str], limit: int = 5) -> str:
 def safe_id(text: str) -> str:
     """Turn any text into a legal ``recording_id``: a run of characters that are not legal becomes ``_``.
 
+    A text of more than `LONGEST_ID` bytes is cut, and ends with the first digits of its SHA-256.
+
     Parameters
     ----------
     text : str
@@ -403,4 +427,8 @@ def safe_id(text: str) -> str:
     >>> safe_id("a b/c?.wav")
     'a_b_c_.wav'
     """
-    return re.sub(r"[^\w.&+-]+", "_", text).strip("_")
+    text = re.sub(r"[^\w.&+-]+", "_", text).strip("_")
+    if len(text.encode()) <= LONGEST_ID:
+        return text
+    kept = text.encode()[: LONGEST_ID - DIGEST_DIGITS - 1].decode(errors="ignore")
+    return f"{kept}_{hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]}"

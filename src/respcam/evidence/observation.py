@@ -124,7 +124,9 @@ class Observer:
     def _keep(self, new: list[dict[str, np.ndarray]]) -> list[dict[str, np.ndarray]]:
         if new:
             before = [self.observed] if self.observed else []
-            self.observed = {name: np.concatenate([part[name] for part in before + new]) for name in new[0]}
+            joined = {name: np.concatenate([part[name] for part in before + new]) for name in new[0]}
+            # in the order of a file, because the order of a sum changes its last digit
+            self.observed = {name: np.ascontiguousarray(values) for name, values in joined.items()}
             self.store.save(self.observed)
         return []
 

@@ -11,6 +11,7 @@ import pandas as pd
 from respcam.data import run_folder
 from respcam.errors import Refused
 from respcam.store.artifact import file_sha256
+from respcam.store.integrity import verified
 from respcam.store.tables import Document, Table
 
 #: Short description of a run: keys of `FinishedRun.description`.
@@ -137,13 +138,13 @@ class FinishedRun:
     def player(self) -> dict[str, Any] | None:
         """Content of the player of the report (`respcam.report.player`); None if it has none."""
         if "player" not in self._contents:
-            embedded = PLAYER.search(self.page.read_text(encoding="utf-8"))
+            embedded = PLAYER.search(verified(self.page).read_text(encoding="utf-8"))
             self._contents["player"] = None if embedded is None else json.loads(embedded[1])
         return self._contents["player"]
 
     def sha256(self, name: str) -> str:
         """Checksum of one of the run's files."""
-        return file_sha256(self.folder / name)
+        return file_sha256(verified(self.folder / name))
 
     def _read(self, file: Document | Table) -> Any:
         if file.name not in self._contents:

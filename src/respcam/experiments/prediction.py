@@ -1,6 +1,7 @@
 """Prediction: scores, heat and tracks of any recordings by the model of a finished run, one row per file."""
 
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property, lru_cache
@@ -87,11 +88,13 @@ def list_audio(path: Path) -> AudioFolder:
         raise Refused(f"{path}: no file with an audio suffix such as .wav or .flac")
     rows = []
     for file in files:
+        # a name that is not UTF-8 is shown with its bytes, under which no file is found
+        name = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")
         try:
             state = file.stat()
-            rows.append((str(file.relative_to(root)), state.st_size, state.st_mtime_ns))
+            rows.append((name, state.st_size, state.st_mtime_ns))
         except OSError:
-            rows.append((str(file.relative_to(root)), 0, 0))  # a link that leads nowhere
+            rows.append((name, 0, 0))  # a link that leads nowhere
     return AudioFolder(root, pd.DataFrame(rows, columns=["path", "n_bytes", "changed_ns"]))
 
 

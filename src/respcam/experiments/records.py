@@ -1,6 +1,7 @@
 """Run records: the state of every requested run (running, finished, failed or interrupted)."""
 
 import json
+import logging
 import os
 import socket
 import time
@@ -14,8 +15,11 @@ import pandas as pd
 
 from respcam.experiments.finished import DESCRIPTION, FinishedRun
 from respcam.store.artifact import digest_of, write_atomically
+from respcam.store.integrity import Damaged
 
-STATES = RUNNING, FINISHED, FAILED, INTERRUPTED = ("running", "finished", "failed", "interrupted")
+log = logging.getLogger(__name__)
+
+STATES = RUNNING, FINISHED, FAILED, INTERRUPTED, DAMAGED = ("running", "finished", "failed", "interrupted", "damaged")
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class RunRecord:
     overrides : list of str
         Overrides of the command line and of the sweep.
     state : str
-        running, finished, failed or interrupted.
+        running, finished, failed or interrupted; in a table also damaged: files of the finished run have changed.
     run : str
         Folder of the finished run.
     error : str
@@ -90,7 +94,7 @@ def keeping_record(folder: Path, configuration: str, overrides: Sequence[str]) -
     folder.mkdir(parents=True, exist_ok=True)
     key = digest_of(configuration)[:16]
     path = folder / f"{key}.json"
-    before = read(path) if path.is_file() else RunRecord(key)
+    before = (read(path) if path.is_file() else None) or RunRecord(key)
     now = datetime.now(UTC).isoformat(timespec="seconds")
     record = replace(
         before,
@@ -115,9 +119,16 @@ def keeping_record(folder: Path, configuration: str, overrides: Sequence[str]) -
     _write(path, replace(record, state=FINISHED, run=str(attempt.run), duration_s=duration_s))
 
 
-def read(path: Path) -> RunRecord:
-    """Read one record; a running record counts as interrupted if its process no longer exists."""
-    record = RunRecord(**json.loads(path.read_text(encoding="utf-8")))
+def read(path: Path) -> RunRecord | None:
+    """Read one record; a running record counts as interrupted if its process no longer exists.
+
+    A damaged record is not read (None); the next attempt at its run writes a new one.
+    """
+    try:
+        record = RunRecord(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, TypeError, ValueError) as error:
+        log.warning("%s is damaged (%s); the next attempt at its run replaces it", path, error)
+        return None
     is_here = record.state == RUNNING and record.host == socket.gethostname()
     return replace(record, state=INTERRUPTED) if is_here and not _is_alive(record.pid) else record
 
@@ -139,9 +150,13 @@ def table(folder: Path) -> pd.DataFrame:
     """
     rows = []
     for path in sorted(folder.glob("*.json")):
-        record = read(path)
+        if (record := read(path)) is None:
+            continue
         run = FinishedRun(Path(record.run))
-        results = _results(run) if record.state == FINISHED and run.is_finished else {}
+        try:
+            results = _results(run) if record.state == FINISHED and run.is_finished else {}
+        except Damaged as damage:
+            results, record = {}, replace(record, state=DAMAGED, error=damage.finding)
         rows.append({"state": record.state, **results, **asdict(record), "overrides": " ".join(record.overrides)})
     last = ["duration_s", "attempts", "started", "overrides", "digest", "run", "error"]
     if not rows:

@@ -21,6 +21,7 @@ from respcam.network.model import ModelSettings, blocks_of, build
 from respcam.network.occluded import Occlusion
 from respcam.network.readout import UNCALIBRATED, Readout, score_gradient
 from respcam.network.scoring import predict
+from respcam.store.integrity import verified
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -273,7 +274,7 @@ class TrainedModel:
         class_names = run_folder.CLASSES.read(folder)
         network = build(settings, len(class_names)).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         try:
-            network.load_state_dict(load_file(folder / run_folder.WEIGHTS))
+            network.load_state_dict(load_file(verified(folder / run_folder.WEIGHTS)))
         except RuntimeError as error:
             weights = folder / run_folder.WEIGHTS
             raise Refused(f"{weights} holds the weights of another network than {settings.name}") from error

@@ -190,8 +190,13 @@ def fit(
     torch.manual_seed(seed)
     trainer = Trainer(build, data, settings, seed, fabric)
     if checkpoint.is_file():
-        trainer.restore(torch.load(checkpoint, map_location=fabric.device, weights_only=True))
-        log.info("train: continues after epoch %d", trainer.n_epochs)
+        try:
+            trainer.restore(torch.load(checkpoint, map_location=fabric.device, weights_only=True))
+            log.info("train: continues after epoch %d", trainer.n_epochs)
+        except Exception as error:  # of every kind, from zip and pickle to torch
+            log.warning("train: %s cannot be used (%s); starts anew", checkpoint, _first_line(error))
+            torch.manual_seed(seed)
+            trainer = Trainer(build, data, settings, seed, fabric)
     bar = tqdm(total=settings.epochs, initial=trainer.n_epochs, desc="train", unit="epoch")
     while trainer.n_epochs < settings.epochs and not _is_stale(trainer.history, settings.patience):
         row = trainer.run_epoch()
@@ -347,6 +352,10 @@ def _inputs(batches: Iterable[Tensors], scaler: Scaler) -> Iterator[torch.Tensor
     """Inputs of the network from batches: float32 [shape=(patch, 1, band, frame)]."""
     for patches, *_ in batches:
         yield scaler(patches.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from respcam.sound import synthetic as sounds
 from respcam.sound.wav import write_wav
 from respcam.store.artifact import digest_of, file_sha256
 from respcam.store.checksums import are_remembered, content_of_files
+from respcam.store.integrity import damages
 from respcam.store.stage import Stage
 from respcam.store.tables import Table
 
@@ -254,6 +255,9 @@ def read_tables(settings: DatasetSettings, store: Path) -> CheckedTables:
     if settings.layout == "synthetic":
         synthetic = SyntheticSounds(store=store, synthetic=settings.synthetic)
         synthetic.make()
+        if damage := next(damages(synthetic.folder), None):
+            synthetic.artifact.set_aside(damage)
+            synthetic.make()
         tables = synthetic.tables()
     else:
         tables = _user_tables(settings)

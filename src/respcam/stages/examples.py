@@ -24,6 +24,7 @@ from respcam.network.closeup import Closeup, HeardPart
 from respcam.network.examiner import Examiner
 from respcam.report.recordings import ExampleKind
 from respcam.stages.explain import Explain
+from respcam.store.integrity import verified
 from respcam.store.stage import Stage
 
 log = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Examples(Stage):
     def closeups(self) -> Iterator[Closeup]:
         """Close-ups of the examples, in their order."""
         for number in range(len(self.chosen())):
-            with np.load(self.folder / f"{number}.npz") as saved:
+            with np.load(verified(self.folder / f"{number}.npz")) as saved:
                 yield _closeup({name: saved[name] for name in saved})
 
     def waveform(self, unit: pd.Series) -> np.ndarray:

@@ -22,6 +22,7 @@ from respcam.network.scoring import patch_scores
 from respcam.network.trained import TrainedModel
 from respcam.stages.train import Train, parts_named
 from respcam.store.artifact import incidental
+from respcam.store.integrity import verified
 from respcam.store.stage import Stage
 from respcam.store.tables import Document, Table
 
@@ -223,12 +224,12 @@ class Explain(Stage):
 
     def maps(self, before: str = "") -> np.ndarray:
         """Heat, memory-mapped: float32 [shape=(patch, row, column)]; `BESIDE` for the method beside."""
-        return np.load(self.folder / f"{before}{MAPS}", mmap_mode="r")
+        return np.load(verified(self.folder / f"{before}{MAPS}"), mmap_mode="r")
 
     def per_band(self, before: str = "") -> np.ndarray:
         """What each patch adds to the heat of its unit, per band: float64 [shape=(patch, band)]."""
         weight = self.index()[f"{before.replace('-', '_')}weight"].to_numpy()
-        return np.load(self.folder / f"{before}{PER_BAND}").astype(np.float64) * weight[:, None]
+        return np.load(verified(self.folder / f"{before}{PER_BAND}")).astype(np.float64) * weight[:, None]
 
     def method(self) -> dict[str, Any]:
         """Where heat comes from: ``level, method, layers, score, beside, n_bands, n_frames, hop_frames``."""

@@ -19,6 +19,7 @@ from respcam.sound.frames import FrameStore
 from respcam.sound.front_end import FrontEnd, bands_table
 from respcam.stages.resample import Resample
 from respcam.store.divided import Divided, Piece
+from respcam.store.integrity import check_output, verified
 from respcam.store.tables import Table
 
 log = logging.getLogger(__name__)
@@ -45,8 +46,9 @@ class Features(Divided):
     front_end: FrontEnd
 
     def prepare(self, folder: Path) -> None:
-        """Announce bands that mean nothing, and allocate the arrays."""
+        """Announce bands that mean nothing, compare the audio with its checksums, and allocate the arrays."""
         announce_weak_bands(bands_table(self.front_end))
+        check_output(self.resample.folder)
         for shard, rows in self._layout().groupby("shard"):
             shape = (int(rows["n_frames"].sum()), self.front_end.n_bands)
             frames.allocate_frames(folder / _array_name(shard), shape)
@@ -81,7 +83,8 @@ class Features(Divided):
     @cached_property
     def _frames(self) -> FrameStore:
         index = self.INDEX.read(self.folder).set_index("recording_id")
-        shards = [np.load(path, mmap_mode="r") for path in sorted(self.folder.glob("mel-*.npy"))]
+        paths = [self.folder / _array_name(shard) for shard in range(index["shard"].max() + 1)]
+        shards = [np.load(verified(path), mmap_mode="r") for path in paths]
         return FrameStore(shards, index, self.bands(), self.front_end)
 
     def _layout(self) -> pd.DataFrame:

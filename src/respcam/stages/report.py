@@ -18,6 +18,7 @@ from respcam.stages.profile import Profile
 from respcam.stages.train import Train
 from respcam.stages.trust import Trust
 from respcam.store.artifact import incidental, write_atomically
+from respcam.store.integrity import verified
 from respcam.store.stage import Stage
 from respcam.store.tables import Document, Table
 
@@ -179,7 +180,7 @@ class Report(Stage):
         }
         for stage, files in names.items():
             for name in files:
-                shutil.copy2(stage.folder / name, folder)
+                shutil.copy2(verified(stage.folder / name), folder)
         write_atomically(folder / run_folder.CONFIGURATION, self.config)
         content = RunContent(
             name=self.artifact.folder.name,  # the folder that is written still has another

@@ -14,6 +14,7 @@ from respcam.sound import audio
 from respcam.sound.audio import AudioSettings
 from respcam.stages.dataset import AudioFiles
 from respcam.store.divided import Divided, Piece
+from respcam.store.integrity import verified
 from respcam.store.tables import Table
 
 log = logging.getLogger(__name__)
@@ -77,4 +78,4 @@ class Resample(Divided):
 
     def path_of(self, recording_id: str) -> Path:
         """File of a usable recording: mono 32-bit float WAV at ``audio.sample_rate_hz``."""
-        return self.audio_folder / f"{recording_id}.wav"
+        return verified(self.audio_folder / f"{recording_id}.wav")

@@ -23,8 +23,9 @@ from respcam.stages.resample import Resample
 from respcam.stages.train import BandChoice, Recipe, Train, training_seed
 from respcam.stages.trust import Trust
 from respcam.store.artifact import check_writable
+from respcam.store.integrity import Damaged, check_output
 from respcam.store.shard import WHOLE, Shard
-from respcam.store.stage import Stage
+from respcam.store.stage import Stage, with_inputs
 
 log = logging.getLogger(__name__)
 
@@ -154,8 +155,24 @@ class Run:
         ------
         KeyError
             If there is no such stage.
+        Damaged
+            If an output is damaged again after it was made anew; the first time it is made anew.
         """
         until = until or self.until
+        repaired: set[Path] = set()
+        while True:
+            try:
+                return self._made(until)
+            except Damaged as damage:
+                stages = {
+                    stage.artifact.folder: stage for last in self.stages.values() for stage in with_inputs(last)
+                }
+                if damage.folder not in stages or damage.folder in repaired:
+                    raise
+                stages[damage.folder].artifact.set_aside(damage)
+                repaired.add(damage.folder)
+
+    def _made(self, until: str) -> Path:
         last = self.stages[until]
         stages = list(self.stages.values())[: list(self.stages).index(until) + 1]
         todo = {missing.digest: missing for stage in stages for missing in stage.missing()}
@@ -166,6 +183,7 @@ class Run:
             for stage in stages:
                 stage.make()
         else:
+            check_output(last.folder)
             log.info("all %d stages were done before; nothing recomputed", len(stages))
         return last.page if isinstance(last, Report) else last.artifact.folder
 

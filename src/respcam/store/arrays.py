@@ -1,10 +1,15 @@
 """Files of named arrays (npz), saved repeatedly during long work."""
 
+import logging
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,11 +27,15 @@ class ArrayFile:
     path: Path
 
     def load(self) -> dict[str, np.ndarray]:
-        """Read all arrays by name; none if the file does not exist."""
+        """Read all arrays by name; none if the file does not exist or is damaged."""
         if not self.path.is_file():
             return {}
-        with np.load(self.path) as saved:
-            return {name: saved[name] for name in saved}
+        try:
+            with np.load(self.path) as saved:
+                return {name: saved[name] for name in saved}
+        except (BadZipFile, EOFError, OSError, ValueError, zlib.error) as error:
+            log.warning("%s cannot be read (%s); what it held is computed again", self.path, error)
+            return {}
 
     def save(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Replace the content of the file."""

@@ -19,10 +19,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from respcam.errors import Refused
+from respcam.store.integrity import PROVENANCE_NAME, Damaged, damages, set_aside, with_checksums
 
 log = logging.getLogger(__name__)
-
-PROVENANCE_NAME = "provenance.json"  # written last: the output is complete
 
 LIBRARIES = ("respcam", "numpy", "pandas", "scikit-learn", "soundfile", "soxr", "torch", "torchaudio", "timm")
 
@@ -174,8 +173,13 @@ class Artifact:
             partial = self._partial()
             started = datetime.now(UTC)
             yield partial
-            provenance = {**self.identity, "digest": self.digest, **surroundings(started)}
+            described = {**self.identity, "digest": self.digest, **surroundings(started)}
+            provenance = with_checksums(plain(described), partial)
             write_atomically(partial / PROVENANCE_NAME, json.dumps(provenance, indent=2) + "\n")
+            if os.path.lexists(self.folder):  # without a provenance
+                log.warning(
+                    "%s: %s is incomplete; it lies in %s now", self.stage, self.folder, set_aside(self.folder)
+                )
             partial.replace(self.folder)
             log.info("%s: done in %.1f s (%s)", self.stage, provenance["duration_s"], self.folder)
 
@@ -196,6 +200,15 @@ class Artifact:
                 partial = self._partial()
             yield partial
 
+    def set_aside(self, damage: Damaged) -> None:
+        """Put the damaged output away, so that it is made again; the caller was refused with ``damage``."""
+        with self._locked():
+            still = next(damages(self.folder), None)
+            if self.is_finished and still is None:  # another process has made it again
+                return
+            aside = set_aside(self.folder)
+        log.warning("%s: %s; it is made again, and what is damaged lies in %s", self.stage, damage.finding, aside)
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
@@ -212,8 +225,10 @@ class Artifact:
 
     def _partial(self) -> Path:
         partial = self.folder.with_name(f"{self.folder.name}.partial")
-        if partial.exists():
+        if partial.is_dir():
             log.info("%s: continues in %s", self.stage, partial)
+        else:
+            partial.unlink(missing_ok=True)
         partial.mkdir(exist_ok=True)
         return partial
 

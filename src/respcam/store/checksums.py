@@ -19,7 +19,7 @@ def are_remembered(root: Path, paths: Sequence[str], store: Path) -> bool:
     Parameters are those of `content_of_files`.
     """
     memory = _memory(root, store)
-    remembered = json.loads(memory.read_text()) if memory.is_file() else {}
+    remembered = _remembered(memory)
     return all(_stamp(root / path) in (None, remembered.get(path, [[]])[0]) for path in paths)
 
 
@@ -44,7 +44,7 @@ def content_of_files(root: Path, paths: Sequence[str], store: Path, workers: int
     memory = _memory(root, store)
     memory.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(memory.with_suffix(".lock")):  # so that jobs of a sweep read the files only once
-        remembered = json.loads(memory.read_text()) if memory.is_file() else {}
+        remembered = _remembered(memory)
 
         def state(relative: str) -> tuple[list[int], str]:
             return _state(root / relative, remembered.get(relative))
@@ -59,6 +59,15 @@ def content_of_files(root: Path, paths: Sequence[str], store: Path, workers: int
 
 def _memory(root: Path, store: Path) -> Path:
     return store / "checksums" / f"{digest_of(str(root.resolve()))[:16]}.json"
+
+
+def _remembered(memory: Path) -> dict[str, tuple[list[int], str]]:
+    """Content of the cache; blank if there is none or it is damaged."""
+    try:
+        remembered = json.loads(memory.read_text(encoding="utf-8"))
+        return {path: (list(stamp), str(content)) for path, (stamp, content) in remembered.items()}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def _stamp(path: Path) -> list[int] | None:

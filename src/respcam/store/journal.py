@@ -1,6 +1,7 @@
 """Journals: lists of the finished pieces of a stage, for its next attempt and for jobs with other shares."""
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +22,25 @@ class Journal:
         self.folder, self.path = folder, folder / f"journal-{shard}.jsonl"
 
     def outcomes(self) -> dict[str, Any]:
-        """Results of all finished pieces of all shards and attempts, by key; an incomplete line does not count."""
-        texts = [path.read_text(encoding="utf-8") for path in sorted(self.folder.glob("journal-*.jsonl"))]
-        lines = [json.loads(line) for text in texts for line in text[: text.rfind("\n") + 1].splitlines()]
-        return {line["piece"]: line["outcome"] for line in lines}
+        """Results of all finished pieces of all shards and attempts, by key; a damaged line does not count."""
+        outcomes = {}
+        for path in sorted(self.folder.glob("journal-*.jsonl")):
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+                checksum, _, content = line.partition(" ")
+                if checksum == _checksum(content):
+                    piece, outcome = json.loads(content)
+                    outcomes[piece] = outcome
+        return outcomes
 
     def __enter__(self) -> "Journal":
-        if self.path.is_file():
-            text = self.path.read_text(encoding="utf-8")
-            self.path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
         self.file = self.path.open("a", encoding="utf-8")
+        self.file.write("\n")  # ends a line that an interruption left incomplete
         return self
 
     def append(self, piece: str, outcome: Any) -> None:
         """Add a finished piece with its result."""
-        self.file.write(json.dumps({"piece": piece, "outcome": outcome}) + "\n")
+        content = json.dumps([piece, outcome])
+        self.file.write(f"{_checksum(content)} {content}\n")
         self.file.flush()
 
     def __exit__(self, *_: object) -> None:
@@ -45,3 +50,7 @@ class Journal:
         """Delete the journals of all shards, because the stage is finished."""
         for path in self.folder.glob("journal-*.jsonl"):
             path.unlink()
+
+
+def _checksum(content: str) -> str:
+    return f"{zlib.crc32(content.encode()):08x}"

@@ -133,3 +133,10 @@ class Stage:
         """Fields that the digest covers; an absent stage (None) is left out."""
         values = {f.name: getattr(self, f.name) for f in fields(self) if not f.metadata.get("incidental")}
         return {name: value for name, value in values.items() if value is not None}
+
+
+def with_inputs(stage: Stage) -> Iterator[Stage]:
+    """A stage, and every stage that it reads, directly or not."""
+    yield stage
+    for read in stage.inputs.values():
+        yield from with_inputs(read)

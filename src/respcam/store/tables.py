@@ -1,5 +1,6 @@
 """Tables (CSV) and JSON files of a stage: name, column types, reading and writing."""
 
+import csv
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from respcam.store.artifact import write_atomically
+from respcam.store.integrity import verified
 
 NO_NUMBER = ["", "nan", "NaN", "NA", "None"]  # cells of a column of numbers that has none there
 
@@ -39,8 +41,8 @@ class Table:
         write_table(table, folder / self.name)
 
     def read(self, folder: Path) -> pd.DataFrame:
-        """Read the table from a folder."""
-        path = folder / self.name
+        """Read the table from a folder; refused if it is damaged (`respcam.store.integrity.verified`)."""
+        path = verified(folder / self.name)
         if self.is_text:
             missing = {name: [""] for name, kind in self.types.items() if kind is float}
         else:
@@ -66,13 +68,16 @@ class Document:
         write_atomically(folder / self.name, json.dumps(content, indent=2) + "\n")
 
     def read(self, folder: Path) -> Any:
-        """Read the data from a folder."""
-        return json.loads((folder / self.name).read_text(encoding="utf-8"))
+        """Read the data from a folder; refused if they are damaged (`respcam.store.integrity.verified`)."""
+        return json.loads(verified(folder / self.name).read_text(encoding="utf-8"))
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a table in the format of manifests: UTF-8, LF, comma, no index."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.partial")
-    table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8")
+    texts = table.select_dtypes(["object", "string"])
+    has_return = any(texts[name].astype(str).str.contains("\r", regex=False).any() for name in texts)
+    quoting = csv.QUOTE_NONNUMERIC if has_return else csv.QUOTE_MINIMAL  # which leaves a carriage return bare
+    table.to_csv(partial, index=False, lineterminator="\n", encoding="utf-8", quoting=quoting)
     partial.replace(path)
