@@ -25,8 +25,10 @@ def train(tmp_path, settings=SMALL, seed=0, name="checkpoint.pt"):
     return fit(lambda: BandCNN(2, width=4), data, settings, seed, fabric, tmp_path / name)
 
 
-def test_a_difference_is_learnt(tmp_path):
-    model, history = train(tmp_path, Training(epochs=8, batch_units=8, patches_per_unit=2, threads=1))
+@pytest.mark.parametrize(("optimizer", "epochs"), [("adamw", 8), ("muon", 16)])
+def test_a_difference_is_learnt(tmp_path, optimizer, epochs):
+    settings = Training(epochs=epochs, batch_units=8, patches_per_unit=2, threads=1, optimizer=optimizer)
+    model, history = train(tmp_path, settings)
     assert history["validation_auroc"].max() > 0.95
     units = make_units(20, seed=2)
     probability = predict(model, units, Scaler.fit(make_units()), Readout(SMALL.pooling), make_fabric("cpu"))
@@ -49,7 +51,9 @@ def test_where_an_event_lies_is_learnt_from_events(tmp_path):
     quiet = [patch_of((start + 300) % 500, frames[unit]) for unit, start in enumerate(starts) if target[unit]]
     right = []
     for known in (heard, None):
-        settings = Training(epochs=6, batch_units=8, patches_per_unit=4, threads=1, event_share=0.5)
+        settings = Training(
+            epochs=6, batch_units=8, patches_per_unit=4, threads=1, event_share=0.5, optimizer="adamw"
+        )
         data = TrainingData(units, units, Scaler.fit(units), 2, known)
         build, fabric = lambda: BandCNN(2, width=4), make_fabric("cpu", threads=1)
         model, _ = fit(build, data, settings, 0, fabric, tmp_path / f"{len(right)}.pt")

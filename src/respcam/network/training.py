@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # takes seconds to import
 log = logging.getLogger(__name__)
 
 PRECISIONS = ("auto", "32-true", "bf16-mixed", "16-mixed", "bf16-true", "16-true", "64-true")
+OPTIMIZERS = ("muon", "adamw")
 BALANCES = ("weights", "sampler", "none")
 NORM_SHARE, NORM_UNITS = 1 / 8, 64  # share and least number of units for the statistics of the averaged network
 Tensors = list[torch.Tensor] | tuple[torch.Tensor, ...]
@@ -50,8 +51,11 @@ class Training:
         Number of recordings (or events) per step.
     patches_per_unit : int
         Number of patches at random places of each unit per step.
+    optimizer : str
+        Optimiser: muon (the update of each layer has equal singular values; Jordan 2024, arXiv 2502.16982) or adamw
+        (Loshchilov and Hutter 2019, arXiv 1711.05101). muon takes adamw for biases and normalisation.
     learning_rate, weight_decay : float
-        Settings of AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101).
+        Settings of the optimiser. The updates of both have the same size, so one learning rate suits both.
     warmup_epochs : float
         Epochs of linear rise of the learning rate, followed by a cosine to zero.
     pooling : str
@@ -85,6 +89,7 @@ class Training:
     epochs: int = 30
     batch_units: int = 16
     patches_per_unit: int = 6
+    optimizer: str = "muon"
     learning_rate: float = 3e-3
     weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
@@ -121,6 +126,8 @@ class Training:
             raise Refused(f"training.pooling is {self.pooling!r}; expected one of {', '.join(POOLINGS)}")
         if self.precision not in PRECISIONS:
             raise Refused(f"training.precision is {self.precision!r}; expected {', '.join(PRECISIONS)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise Refused(f"training.optimizer is {self.optimizer!r}; expected one of {', '.join(OPTIMIZERS)}")
         if self.balance not in BALANCES:
             raise Refused(f"training.balance is {self.balance!r}; expected one of {', '.join(BALANCES)}")
 
@@ -239,10 +246,7 @@ class Trainer:
         network = build()
         check_network(network, data.example, data.n_classes)
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimizer = torch.optim.AdamW(
-            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
-        )
-        self.network, self.optimizer = fabric.setup(network, optimizer)
+        self.network, self.optimizer = fabric.setup(network, _optimizer(network, settings))
         average = _running_average(settings.average_decay)
         self.averaged = AveragedModel(self.network.module, multi_avg_fn=average)
         self.history: list[dict[str, float]] = []
@@ -336,6 +340,16 @@ class Trainer:
             self.averaged.update_parameters(self.network.module)  # type: ignore[arg-type]
             losses[step] = loss.detach()  # reading the number here would make a GPU wait
         return float(losses.mean())
+
+
+def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    if settings.optimizer == "adamw":
+        return torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+    from timm.optim import create_optimizer_v2  # takes seconds to import; Muon of torch refuses convolutions
+
+    return create_optimizer_v2(network, opt="muon", lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
 def _running_average(decay: float) -> Callable[[Tensors, Tensors, torch.Tensor | int], None]:
