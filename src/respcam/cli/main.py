@@ -1,11 +1,13 @@
 """The command ``respcam``: one command per task, each in its own module."""
 
+import signal
 import sys
 from importlib import import_module
 from importlib.metadata import version
 
 from respcam.errors import there_are
 
+INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended, in every shell
 COMMANDS = {
     "run": "run the stages of one experiment, or of a sweep with -m",
     "compare": "compare the arms of an experiment",
@@ -27,10 +29,20 @@ def main() -> None:
         print(f"respcam {version('respcam')}")
     elif name in COMMANDS:
         sys.argv = [f"respcam {name}", *sys.argv[2:]]
-        import_module(f"respcam.cli.{name}").main()
+        signal.signal(signal.SIGTERM, _terminate)
+        try:
+            import_module(f"respcam.cli.{name}").main()
+        except KeyboardInterrupt:  # while it was imported
+            print("interrupted: nothing was begun", file=sys.stderr)
+            raise SystemExit(INTERRUPTED) from None
     else:
         print(f"error: respcam {name}: no such command; {there_are(COMMANDS, name)}", file=sys.stderr)
         raise SystemExit(2)
+
+
+def _terminate(number: int, frame: object) -> None:
+    """End as after Ctrl-C where a scheduler or a shell ends the command."""
+    raise KeyboardInterrupt
 
 
 def usage() -> str:

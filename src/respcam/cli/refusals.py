@@ -1,6 +1,7 @@
 """Refusals: a user's mistake becomes one line; a defect keeps its traceback."""
 
 import argparse
+import errno
 import functools
 import logging
 import os
@@ -10,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn, ParamSpec
 
+from respcam.cli.main import INTERRUPTED
 from respcam.errors import Refused
 
 if TYPE_CHECKING:  # takes a tenth of a second, which commands without Hydra need not wait
@@ -18,7 +20,22 @@ if TYPE_CHECKING:  # takes a tenth of a second, which commands without Hydra nee
 log = logging.getLogger(__name__)
 
 LOG_FORMAT = "[%(asctime)s][%(name)s][%(levelname)s] - %(message)s"
-INTERRUPTED = 130  # the exit status of a command that Ctrl-C ended, in every shell
+KEPT = "every finished stage and the last complete epoch are kept; the same command goes on"
+#: errors of the machine, not of the code or the data
+MACHINE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EIO,
+    errno.ENOMEM,
+    errno.ESTALE,
+)
+TOO_LITTLE_MEMORY = ("can't allocate memory", "can't start new thread", "out of memory")  # of torch and of threads
 # conf/hydra/launcher/ray.yaml has the name of the plugin's own on purpose
 warnings.filterwarnings("ignore", message="\\s*'hydra/launcher/ray' is validated against ConfigStore schema")
 
@@ -36,19 +53,33 @@ def reports_refusals(command: Callable[Parameters, None]) -> Callable[Parameters
     def guarded(*arguments: Parameters.args, **named: Parameters.kwargs) -> None:
         try:
             command(*arguments, **named)
-        except Refused as refusal:
-            log.debug("refused", exc_info=refusal)
-            _end(f"error: {refusal}", 1)
         except JobFailedError:
             _end("error: a job of the sweep failed, see above; the same command tries it again", 1)
+        except (Refused, OSError, MemoryError, RuntimeError) as error:
+            line = line_of(error)
+            if not line:
+                raise
+            log.debug("refused", exc_info=error)
+            _end(line, 1)
         except KeyboardInterrupt as error:
             traceback.clear_frames(error.__traceback__)  # ends progress bars before the line is printed
-            _end(
-                "interrupted: every finished stage and the last complete epoch are kept; the same command goes on",
-                INTERRUPTED,
-            )
+            _end(f"interrupted: {KEPT}", INTERRUPTED)
 
     return guarded
+
+
+def line_of(error: BaseException | None) -> str:
+    """Line for a refusal, or for what the machine could not do, such as a full disk; blank for a defect."""
+    if isinstance(error, Refused | SystemExit):  # SystemExit of code that a job imports
+        return f"error: {error}"
+    while error is not None:
+        if isinstance(error, MemoryError) or any(words in str(error) for words in TOO_LITTLE_MEMORY):
+            return f"error: not enough memory; {KEPT}"
+        if isinstance(error, OSError) and error.errno in MACHINE:
+            place = f": {error.filename}" if error.filename else ""
+            return f"error: {error.strerror}{place}; {KEPT}"
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 def _end_usage(parser: argparse.ArgumentParser, message: str) -> NoReturn:
@@ -75,12 +106,15 @@ def fails_alone(job: Callable[["DictConfig"], None]) -> Callable[["DictConfig"],
             os.chdir(HydraConfig.get().runtime.cwd)  # the workers of Ray start elsewhere
         try:
             job(cfg)
-        except (Refused, SystemExit) as error:  # SystemExit of code that a job imports
+        except (Refused, SystemExit, OSError, MemoryError, RuntimeError) as error:
+            line = line_of(error)
+            if not line:
+                raise
             log.debug("refused", exc_info=error)
             if not is_sweep():
-                _end(f"error: {error}", 1)
-            print(f"error: {error}", file=sys.stderr)
-            raise JobFailedError(str(error)) from None
+                _end(line, 1)
+            print(line, file=sys.stderr)
+            raise JobFailedError(line) from None
 
     return guarded
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import nn
 
 from respcam.data import run_folder
@@ -251,7 +251,7 @@ class TrainedModel:
         """Write weights, scaler (a row per band of ``bands``) and class names."""
         # a copy of each, because a file cannot hold one tensor under two names
         weights = {name: tensor.cpu().contiguous().clone() for name, tensor in self.network.state_dict().items()}
-        save_file(weights, folder / run_folder.WEIGHTS)
+        (folder / run_folder.WEIGHTS).write_bytes(save(weights))
         run_folder.SCALER.write(bands.assign(mean=self.scaler.mean, std=self.scaler.std), folder)
         run_folder.CLASSES.write(self.class_names, folder)
 

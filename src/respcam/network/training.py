@@ -374,7 +374,8 @@ def _first_line(error: Exception) -> str:
 
 def _save(path: Path, state: dict[str, Any]) -> None:
     partial = path.with_name(f".{path.name}.partial")
-    torch.save(state, partial)
+    with partial.open("wb") as file:  # torch alone would lose the reason of an error
+        torch.save(state, file)
     partial.replace(path)
 
 

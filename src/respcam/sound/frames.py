@@ -133,7 +133,7 @@ def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], setti
         file.seek(header_bytes + ITEM_BYTES * settings.n_bands * first_frame)
         for recording in recordings:
             waveform, _ = sf.read(recording, dtype="float32")
-            log_mel(waveform).tofile(file)
+            file.write(np.ascontiguousarray(log_mel(waveform)).data)  # tofile() loses the reason of an error
     return len(recordings)
 
 

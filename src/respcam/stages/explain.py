@@ -1,6 +1,7 @@
 """Heat maps of a trained model on the parts to explain."""
 
 import logging
+import os
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -274,4 +275,9 @@ class _HeatWriter:
         return rule.weight.cpu().numpy(), is_zero
 
     def _array(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        return open_memmap(self.folder / f"{self.before}{name}", mode="w+", dtype=np.float32, shape=shape)
+        path = self.folder / f"{self.before}{name}"
+        array = open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        if hasattr(os, "posix_fallocate"):  # a full disk is an error here, but ends the process on a write to the map
+            with path.open("r+b") as file:
+                os.posix_fallocate(file.fileno(), 0, max(1, path.stat().st_size))
+        return array

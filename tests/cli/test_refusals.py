@@ -1,0 +1,92 @@
+"""What the machine cannot do ends in one line, and a plain start of the same command goes on as if nothing was."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import PROJECT, SMALL
+
+from respcam.cli.refusals import line_of, reports_refusals
+from respcam.errors import Refused
+
+RUN = [sys.executable, str(PROJECT / "scripts" / "run.py"), *SMALL]
+
+
+def chained(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (Refused("seed is -1"), "error: seed is -1"),
+        (OSError(errno.ENOSPC, "No space left on device"), "error: No space left on device; every finished stage"),
+        (PermissionError(errno.EACCES, "Permission denied", "a.csv"), "error: Permission denied: a.csv; every"),
+        (chained(RuntimeError("writer"), OSError(errno.EIO, "Input/output error")), "error: Input/output error; every"),
+        (MemoryError(), "error: not enough memory; every"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "error: not enough memory; every"),
+    ],
+)  # fmt: skip
+def test_trouble_of_the_machine_is_one_line(error, line, capsys):
+    assert line_of(error).startswith(line)
+
+    @reports_refusals
+    def command():
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        command()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(line)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("shapes differ"), FileNotFoundError(errno.ENOENT, "No such file"), OSError("x")]
+)
+def test_a_defect_keeps_its_traceback(error):
+    assert line_of(error) == ""
+
+    @reports_refusals
+    def command():
+        raise error
+
+    with pytest.raises(type(error)):
+        command()
+
+
+def contents(folder):
+    """SHA-256 of the tables and weights of the run."""
+    run = next(folder.glob("outputs/runs/synthetic*"))
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(run.iterdir())
+            if path.suffix in (".csv", ".safetensors")}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    subprocess.run(RUN, cwd=folder, check=True, capture_output=True)
+    return contents(folder)
+
+
+@pytest.mark.parametrize(("limit", "words"), [("-f 500", "File too large"), ("-f 900", "File too large")])
+def test_a_limit_stops_a_run_in_a_line_and_the_same_command_goes_on(tmp_path, undisturbed, limit, words):
+    command = f"ulimit {limit}; exec {' '.join(RUN)}"
+    stopped = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
+    assert stopped.returncode == 1
+    assert f"error: {words}" in stopped.stderr
+    assert "the same command goes on" in stopped.stderr
+    assert "Traceback" not in stopped.stderr
+    subprocess.run(RUN, cwd=tmp_path, check=True, capture_output=True)
+    assert contents(tmp_path) == undisturbed
+
+
+def test_neither_home_nor_a_language_nor_many_files_are_needed(tmp_path, undisturbed):
+    kept = {name: value for name, value in os.environ.items() if name not in ("HOME", "TMPDIR", "LANG")}
+    command = f"ulimit -n 64; exec {' '.join(RUN)}"
+    environment = {**kept, "LC_ALL": "C", "LANG": "C"}
+    subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, env=environment)
+    assert contents(tmp_path) == undisturbed
