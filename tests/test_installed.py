@@ -108,3 +108,10 @@ def test_the_installed_command_works_in_an_empty_folder_with_settings_of_ones_ow
     check = respcam("manifest", "check", "dataset=sprsound2022", "dataset.root=data")
     assert check.returncode == 1  # the manifest is in the wheel, the recordings are not here
     assert check.stdout.count("missing") == 2683
+
+
+def test_the_wheel_says_what_it_is_made_of(installed):
+    assert (installed / "respcam/bill_of_materials.cdx.json").is_file()
+    licences = next(installed.glob("respcam-*.dist-info/licenses"))
+    assert (licences / "LICENSE").is_file()
+    assert next(licences.rglob("vega.js.LICENSES.txt"))

@@ -55,7 +55,8 @@ class Training:
         Optimiser: muon (the update of each layer has equal singular values; Jordan 2024, arXiv 2502.16982) or adamw
         (Loshchilov and Hutter 2019, arXiv 1711.05101). muon takes adamw for biases and normalisation.
     learning_rate, weight_decay : float
-        Settings of the optimiser. The updates of both have the same size, so one learning rate suits both.
+        Settings of the optimiser. The updates of both have the same size, so one learning rate suits both; adamw is
+        used with a weight decay of 0.01.
     warmup_epochs : float
         Epochs of linear rise of the learning rate, followed by a cosine to zero.
     pooling : str
@@ -86,12 +87,12 @@ class Training:
         Number of torch threads on a CPU.
     """
 
-    epochs: int = 30
+    epochs: int = 20
     batch_units: int = 16
     patches_per_unit: int = 6
     optimizer: str = "muon"
     learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
+    weight_decay: float = 1.0
     warmup_epochs: float = 1.0
     pooling: str = "logsumexp"
     balance: str = "sampler"
