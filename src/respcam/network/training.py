@@ -87,7 +87,7 @@ class Training:
         Number of torch threads on a CPU.
     """
 
-    epochs: int = 20
+    epochs: int = 16
     batch_units: int = 16
     patches_per_unit: int = 6
     optimizer: str = "muon"
