@@ -17,6 +17,7 @@ READMES = [
         "src/respcam/README.md",
         "src/respcam/evidence/README.md",
         "src/respcam/experiments/README.md",
+        "tests/README.md",
     )
 ]
 PROGRAMS = {"respcam", "python", "pip", "./scripts/demo", "./scripts/test", "source"}

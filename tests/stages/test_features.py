@@ -137,3 +137,12 @@ def test_a_share_without_its_input_is_refused(tmp_path, resampled):
     monkey.setattr("respcam.stages.resample.Resample.piece_recordings", 1)
     with monkey.context(), pytest.raises(Refused, match="run until=resample with every shard.index first"):
         features.make()
+
+
+def test_frames_have_the_same_bits_for_any_number_of_workers(tmp_path, resampled, monkeypatch):
+    monkeypatch.setattr(Features, "piece_recordings", 1)
+    contents = set()
+    for workers in (1, 3):
+        features = Features(store=tmp_path / str(workers), resample=resampled, front_end=FRONT_END, workers=workers)
+        contents.add((features.make() / "mel-000.npy").read_bytes())
+    assert len(contents) == 1
