@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -140,3 +142,88 @@ def test_the_name_of_an_arm_may_not_contradict_its_bands(selection, message):
     with pytest.raises(Refused, match=message):
         BandSelection(**selection)
     BandSelection(**{**selection, "name": "mine"})
+
+
+@pytest.mark.parametrize("draw", range(40))
+def test_random_bands_are_as_many_and_another_draw_takes_others(draw):
+    selection = BandSelection("random", [[0, 1500]], choose="random", draw=draw)
+    kept = kept_bands(EDGES, selection)
+    assert (~kept).sum() == 10
+    np.testing.assert_array_equal(kept, kept_bands(EDGES, selection))
+    assert (kept != kept_bands(EDGES, replace(selection, draw=draw + 1))).any()
+
+
+def test_random_bands_are_taken_from_everywhere():
+    removed = sum(
+        ~kept_bands(EDGES, BandSelection("r", [[0, 1500]], choose="random", draw=draw)) for draw in range(300)
+    )
+    assert removed.min() > 20  # 47 are expected of each band
+    assert removed.max() < 80
+
+
+def test_a_random_block_is_one_block_as_wide_anywhere():
+    places = set()
+    for draw in range(1000):
+        removed = np.flatnonzero(
+            ~kept_bands(EDGES, BandSelection("r", [[0, 1500]], choose="random_block", draw=draw))
+        )
+        assert len(removed) == 10
+        assert removed[-1] - removed[0] == 9
+        places.add(int(removed[0]))
+    assert places == set(range(55))  # from the lowest to the highest
+
+
+def test_bands_on_the_edge_of_a_range_are_kept():
+    low, high = EDGES[10, 1], EDGES[20, 1]
+    np.testing.assert_array_equal(np.flatnonzero(kept_bands(EDGES, BandSelection("r", [[low, high]]))), range(10, 21))
+
+
+def test_cropped_bands_are_not_fed():
+    selection = BandSelection("cropped", [[0, 1500]])
+    np.testing.assert_array_equal(fed_bands(EDGES, selection), kept_bands(EDGES, selection))
+    assert fed_bands(EDGES, selection).sum() == 54
+
+
+@pytest.mark.parametrize("spread_hz", [[100], [100, 200, 300], [-1, 500], [500, 500], [500, 100]])
+def test_a_spread_is_a_rising_pair(spread_hz):
+    with pytest.raises(
+        Refused, match=r"bands.spread_hz is \[.*\]; expected \[low, high\] in Hz with 0 <= low < high"
+    ):
+        BandSelection("mine", spread_hz=spread_hz)
+
+
+def test_a_spread_is_the_range_of_the_front_end():
+    spread = BandSelection("mine", spread_hz=[0, 900]).front_end(FrontEnd())
+    assert (spread.f_min_hz, spread.f_max_hz, spread.n_bands) == (0, 900, 64)
+    assert BandSelection().front_end(FrontEnd()) == FrontEnd()
+    assert BandSelection("respread_1500hz", spread_hz=[100, 1500]).spread_hz == [100, 1500]
+
+
+@pytest.mark.parametrize("choose", ["random", "random_block", "lowest_heat", "least_drop"])
+def test_a_choice_needs_a_number_of_bands(choose):
+    with pytest.raises(
+        Refused, match=f"bands.choose is {choose}; expected bands.keep_hz, which sets how many bands go"
+    ):
+        BandSelection("mine", choose=choose)
+
+
+def test_a_range_of_no_width_is_refused():
+    with pytest.raises(Refused, match=r"bands.keep_hz has \[500, 500\]; expected"):
+        BandSelection("mine", [[500, 500]])
+
+
+@pytest.mark.parametrize("keep_hz", [[[200, 1500]], [[0, 600], [900, 1500]]])
+def test_below_means_from_zero(keep_hz):
+    with pytest.raises(Refused, match=r"bands.name is below_1500hz, but bands.keep_hz is .*; expected \[\[0, HZ\]\]"):
+        BandSelection("below_1500hz", keep_hz)
+
+
+def test_groups_may_be_as_fine_as_the_window_resolves():
+    assert len(HzGroups([100, 260, 420])) == 2
+    assert HzGroups().over(FrontEnd(f_min_hz=100, f_max_hz=260)).edges_hz == [100, 260]
+    with pytest.raises(Refused, match="expected rising edges at least 160 Hz apart: the 25 ms Hann window"):
+        HzGroups([100])
+
+
+def test_a_centre_on_an_edge_is_in_the_group_above():
+    assert group_of_band(np.array([99.9, 100.0, 275.0, 1999.9, 2000.0]), GROUPS).tolist() == [-1, 0, 1, 10, -1]
