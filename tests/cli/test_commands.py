@@ -254,3 +254,12 @@ def test_a_sweep_goes_on_after_a_failure_and_resumes(command, tmp_path):
     assert "test auroc" in same.stdout
     assert "differs" not in same.stdout
     assert "holds an earlier repetition" in command("rerun", runs[0]).stderr  # no comparison with itself
+
+
+def test_the_name_of_the_user_is_not_kept_and_the_data_are_still_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = composed([f"dataset.root={tmp_path}/sounds", f"paths.store={tmp_path}-2/store", "dataset=folder"])
+    assert "root: ~/sounds" in settings.config
+    assert f"store: {tmp_path}-2/store" in settings.config  # another folder that only begins alike
+    assert settings.dataset.root == tmp_path / "sounds"
+    assert composed(["dataset.root='~/sounds'", "dataset=folder"]).dataset.root == tmp_path / "sounds"

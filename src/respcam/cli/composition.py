@@ -1,5 +1,6 @@
 """Composition: the configuration tree becomes the typed settings that each module owns."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -145,8 +146,14 @@ def settings_of(cfg: DictConfig | ListConfig) -> RunSettings:
         workers=scalars.workers,
         store=Path(cfg.paths.store),
         runs=Path(cfg.paths.runs),
-        config=OmegaConf.to_yaml(cfg, resolve=True),
+        config=_without_home(OmegaConf.to_yaml(cfg, resolve=True)),
     )
+
+
+def _without_home(text: str) -> str:
+    """Write the home folder as ``~``: its path has the name of the user, and the text is kept in every run folder."""
+    home = str(Path.home())
+    return re.sub(rf"(?<![\w/]){re.escape(home)}(?=[/'\"\s])", "~", text) if len(home) > 1 else text
 
 
 def identity_of(cfg: DictConfig) -> dict[str, Any]:

@@ -52,8 +52,9 @@ class Training:
     patches_per_unit : int
         Number of patches at random places of each unit per step.
     optimizer : str
-        Optimiser: muon (the update of each layer has equal singular values; Jordan 2024, arXiv 2502.16982) or adamw
-        (Loshchilov and Hutter 2019, arXiv 1711.05101). muon takes adamw for biases and normalisation.
+        Optimiser: muon (the update of each layer has nearly equal singular values; Jordan 2024, in the size of Liu et
+        al. 2025, arXiv 2502.16982) or adamw (Loshchilov and Hutter 2019, arXiv 1711.05101). Biases and normalisation
+        always follow adamw.
     learning_rate, weight_decay : float
         Settings of the optimiser. The updates of both have the same size, so one learning rate suits both; adamw is
         used with a weight decay of 0.01.

@@ -82,6 +82,9 @@ class DatasetSettings:
     def __post_init__(self) -> None:
         if self.layout not in LAYOUTS:
             raise Refused(f"dataset.layout is {self.layout!r}; expected one of {', '.join(LAYOUTS)}")
+        for name in ("root", "manifest", "events"):
+            if path := getattr(self, name):
+                object.__setattr__(self, name, path.expanduser())
         if self.missing not in ("error", "skip"):
             raise Refused(f"dataset.missing is {self.missing!r}; expected error or skip")
         for name, layout in ONLY_FOR.items():

@@ -204,7 +204,7 @@ class Artifact:
         """Put the damaged output away, so that it is made again; the caller was refused with ``damage``."""
         with self._locked():
             still = next(damages(self.folder), None)
-            if self.is_finished and still is None:  # another process has made it again
+            if still is None or not os.path.lexists(self.folder):  # another process makes it again, or has
                 return
             aside = set_aside(self.folder)
         log.warning("%s: %s; it is made again, and what is damaged lies in %s", self.stage, damage.finding, aside)
