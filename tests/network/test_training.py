@@ -12,7 +12,7 @@ from respcam.network.machine import make_fabric
 from respcam.network.model import BandCNN
 from respcam.network.readout import Readout
 from respcam.network.scoring import predict
-from respcam.network.training import Training, TrainingData, fit
+from respcam.network.training import PRECISIONS, Training, TrainingData, fit
 
 SMALL = Training(epochs=4, batch_units=8, patches_per_unit=2, threads=1, patience=4,
                  balance="weights", balance_power=1.0)  # fmt: skip
@@ -131,6 +131,18 @@ def test_every_option_trains(tmp_path, balance, pooling):
     settings = Training(epochs=1, batch_units=8, patches_per_unit=2, threads=1, balance=balance, pooling=pooling)
     _, history = train(tmp_path, settings)
     assert np.isfinite(history["train_loss"]).all()
+
+
+@pytest.mark.parametrize("precision", [name for name in PRECISIONS if not name.startswith("16")])
+def test_every_precision_of_a_cpu_trains_and_gives_single_precision(tmp_path, precision):
+    units = make_units()
+    settings = Training(epochs=1, batch_units=8, patches_per_unit=2, threads=1, precision=precision)
+    data = TrainingData(units, make_units(12, seed=1), Scaler.fit(units), 2)
+    fabric = make_fabric("cpu", precision)
+    model, history = fit(lambda: BandCNN(2, width=4), data, settings, 0, fabric, tmp_path / "a.pt")
+    assert np.isfinite(history["validation_loss"]).all()
+    assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+    assert np.isfinite(predict(model, units, Scaler.fit(units), Readout("mean"), make_fabric("cpu"))).all()
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,12 @@ if TYPE_CHECKING:  # takes seconds to import
 BATCH_PATCHES = 32
 
 
+def in_precision_of(network: nn.Module, inputs: torch.Tensor) -> torch.Tensor:
+    """Give inputs the precision of the weights: 64-true, 16-true and bf16-true train other weights than float32."""
+    weights = next((weight for weight in network.parameters() if weight.is_floating_point()), inputs)
+    return inputs.to(weights.dtype)
+
+
 @torch.inference_mode()
 def patch_scores(
     network: nn.Module,
@@ -52,7 +58,7 @@ def patch_scores(
     bar = tqdm(total=sum(counts), desc=progress, unit="patch", disable=not progress, leave=False)
     scores, done = torch.empty(0), 0
     for patches in patch_batches(units, BATCH_PATCHES, settings):
-        of_batch = network(scaler(fabric.to_device(torch.from_numpy(patches)))).float()
+        of_batch = network(in_precision_of(network, scaler(fabric.to_device(torch.from_numpy(patches))))).float()
         if not done:  # one array, because many small arrays would fragment the memory
             scores = of_batch.new_empty(sum(counts), of_batch.shape[1])
         scores[done : done + len(of_batch)] = of_batch

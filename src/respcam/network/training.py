@@ -24,7 +24,7 @@ from respcam.metrics import auroc
 from respcam.network.inputs import Heard, RandomPatches, Scaler, Units
 from respcam.network.model import check_network
 from respcam.network.readout import POOLINGS, Readout
-from respcam.network.scoring import predict
+from respcam.network.scoring import in_precision_of, predict
 from respcam.store.artifact import incidental
 
 if TYPE_CHECKING:  # takes seconds to import
@@ -215,7 +215,7 @@ def fit(
     bar.close()
     history = pd.DataFrame(trainer.history)
     history["is_best"] = np.arange(len(history)) == _best(trainer.history)
-    return trainer.best_network().eval(), history
+    return trainer.best_network().float().eval(), history
 
 
 class Trainer:
@@ -298,7 +298,8 @@ class Trainer:
         n_norm_batches = math.ceil(max(len(data.train) * NORM_SHARE, NORM_UNITS) / settings.batch_units)
         with fabric.autocast():
             # averaged weights need new statistics of batch normalisation; averaged statistics would not fit
-            update_bn(_inputs(islice(loader, n_norm_batches), data.scaler), self.averaged.module)
+            inputs = _inputs(islice(loader, n_norm_batches), data.scaler)
+            update_bn((in_precision_of(self.averaged.module, of) for of in inputs), self.averaged.module)
             probability = predict(
                 self.averaged.module, data.validation, data.scaler, Readout(settings.pooling), fabric
             )
