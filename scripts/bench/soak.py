@@ -7,13 +7,14 @@ started in a folder of its own and ended at a random moment by SIGKILL, SIGTERM 
 other time three processes of the same command work at once. Then it is started once more and left alone. Lost is:
 another content of a table or of the weights than in an undisturbed folder, an unfinished folder or a lock that is
 left and stops a start, damage that ``runs --check`` names, a run that ``runs`` does not list as finished, or a
-traceback after SIGTERM or SIGINT.
+traceback after SIGTERM or SIGINT. After that, every file that a stage reads is damaged (tests/stages/test_damage.py).
 """
 
 import argparse
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -65,8 +66,21 @@ def main() -> None:
     for line in soak.lost:
         print(line)
     rows = [count(f"interruptions by {name}", n) for name, n in sorted(soak.counts.items())]
-    rows.append(count("lost", len(soak.lost), "<= 0"))
+    rows += [
+        count("lost", len(soak.lost), "<= 0"),
+        count("tests of damage that failed", damage_that_failed(), "<= 0"),
+    ]
     measure.write("soak", rows, measure.machine())
+
+
+def damage_that_failed() -> int:
+    """Damage every file that is read later, not only those of the usual tests."""
+    tests = Path(__file__).parents[2] / "tests" / "stages" / "test_damage.py"
+    command = [sys.executable, "-m", "pytest", "-q", str(tests)]
+    ended = subprocess.run(command, env={**environment(), "RESPCAM_SOAK": "1"}, capture_output=True, text=True)
+    failed = re.findall(r"^(?:FAILED|ERROR) .*", ended.stdout, re.MULTILINE)
+    print("\n".join(failed) or "every damaged file was noticed")
+    return max(len(failed), int(ended.returncode != 0))
 
 
 def count(what: str, n: int, limit: str = "") -> measure.Row:
