@@ -5,6 +5,7 @@ from respcam.evidence.agreement import Agreement
 from respcam.evidence.verdict import (
     Evidence,
     Limits,
+    Objection,
     ObjectionKind,
     Outcome,
     joined_sentences,
@@ -123,3 +124,36 @@ def test_an_objection_is_plain_data():
     assert objection.plain["kind"] == "elsewhere"
     assert objection.plain["figures"] == {"hottest_effect": 0.2, "costliest_effect": 1.0}
     assert "fall by 0.20, without the costliest group by 1.00" in objection.plain["sentence"]
+
+
+FIGURES = {"agreement": 0.12, "agreement_low": 0.23, "agreement_high": 0.34, "hottest_effect": 0.45,
+           "costliest_effect": 0.56, "auroc": 0.67, "auroc_low": 0.78}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kind", "sentence"),
+    [
+        (ObjectionKind.CHANCE, "the model is not clearly better than chance (AUROC 0.67, from 0.78)"),
+        (ObjectionKind.DISAGREEMENT, "disagrees with occlusion (correlation 0.12, at most 0.34)"),
+        (ObjectionKind.ELSEWHERE, "its hottest group carries little of the score: without it the log-odds fall by 0.45, "
+                                  "without the costliest group by 0.56"),
+        (ObjectionKind.INSENSITIVE, "random weights, which listen to other groups, give heat that agrees better"),
+        (ObjectionKind.NO_EFFECT, "no group of Hz surely carries the score"),
+        (ObjectionKind.UNCERTAIN, "it is not sure that it agrees with occlusion (correlation 0.12, from 0.23 to 0.34)"),
+        (ObjectionKind.UNCERTAIN_PLACE, "it is not sure that its hottest group carries the score: without it the "
+                                        "log-odds fall by 0.45, without the costliest group by 0.56"),
+        (ObjectionKind.NOT_BETTER_THAN_RANDOM, "random weights, which listen to other groups, give heat that agrees as "
+                                               "well"),
+    ],
+)  # fmt: skip
+def test_an_objection_says_its_figures(kind, sentence):
+    assert Objection(kind, FIGURES).sentence == sentence
+    assert Objection(kind, FIGURES).plain == {"kind": str(kind), "figures": FIGURES, "sentence": sentence}
+    others = dict.fromkeys(FIGURES)
+    assert Objection(kind, others).sentence.count("not defined") == sum(str(n) in sentence for n in FIGURES.values())
+
+
+def test_objections_are_joined():
+    text = joined_sentences([Objection(ObjectionKind.NO_EFFECT), Objection(ObjectionKind.INSENSITIVE)])
+    assert text.startswith("no group of Hz surely carries the score; random weights")
+    assert joined_sentences([]) == ""
