@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from respcam.network.machine import make_fabric
 from respcam.network.model import BandCNN
 from respcam.network.readout import Readout
 from respcam.network.scoring import predict
-from respcam.network.training import PRECISIONS, Training, TrainingData, fit
+from respcam.network.training import OPTIMIZERS, PRECISIONS, Training, TrainingData, fit
 
 SMALL = Training(epochs=4, batch_units=8, patches_per_unit=2, threads=1, patience=4,
                  balance="weights", balance_power=1.0)  # fmt: skip
@@ -51,9 +52,7 @@ def test_where_an_event_lies_is_learnt_from_events(tmp_path):
     quiet = [patch_of((start + 300) % 500, frames[unit]) for unit, start in enumerate(starts) if target[unit]]
     right = []
     for known in (heard, None):
-        settings = Training(
-            epochs=6, batch_units=8, patches_per_unit=4, threads=1, event_share=0.5, optimizer="adamw"
-        )
+        settings = Training(epochs=6, batch_units=8, patches_per_unit=4, threads=1, event_share=0.5)
         data = TrainingData(units, units, Scaler.fit(units), 2, known)
         build, fabric = lambda: BandCNN(2, width=4), make_fabric("cpu", threads=1)
         model, _ = fit(build, data, settings, 0, fabric, tmp_path / f"{len(right)}.pt")
@@ -87,8 +86,10 @@ def test_a_seed_fixes_the_weights(tmp_path):
     assert not torch.equal(weights_of(first), weights_of(other))
 
 
-def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path, monkeypatch):
-    whole, history = train(tmp_path, name="whole.pt")
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path, monkeypatch, optimizer):
+    settings = replace(SMALL, optimizer=optimizer)
+    whole, history = train(tmp_path, settings, name="whole.pt")
     import respcam.network.training as module
 
     save, n_saved = module._save, []
@@ -101,9 +102,9 @@ def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "_save", save_then_die)
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, name="cut.pt")
+        train(tmp_path, settings, name="cut.pt")
     monkeypatch.setattr(module, "_save", save)
-    resumed, again = train(tmp_path, name="cut.pt")
+    resumed, again = train(tmp_path, settings, name="cut.pt")
     assert torch.equal(weights_of(whole), weights_of(resumed))
     assert history.equals(again)
 

@@ -45,7 +45,6 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
                 epochs=epochs,
                 batch_units=8,
                 patches_per_unit=4,
-                optimizer="adamw",
                 learning_rate=3e-3,
                 pooling="mean",
                 balance="weights",

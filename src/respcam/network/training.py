@@ -56,8 +56,8 @@ class Training:
         al. 2025, arXiv 2502.16982) or adamw (Loshchilov and Hutter 2019, arXiv 1711.05101). Biases and normalisation
         always follow adamw.
     learning_rate, weight_decay : float
-        Settings of the optimiser. The updates of both have the same size, so one learning rate suits both; adamw is
-        used with a weight decay of 0.01.
+        Settings of the optimiser. The updates of both have the same size, so one learning rate suits both; muon is
+        used with a weight decay of 1.
     warmup_epochs : float
         Epochs of linear rise of the learning rate, followed by a cosine to zero.
     pooling : str
@@ -88,12 +88,12 @@ class Training:
         Number of torch threads on a CPU.
     """
 
-    epochs: int = 16
+    epochs: int = 30
     batch_units: int = 16
     patches_per_unit: int = 6
-    optimizer: str = "muon"
+    optimizer: str = "adamw"
     learning_rate: float = 3e-3
-    weight_decay: float = 1.0
+    weight_decay: float = 1e-2
     warmup_epochs: float = 1.0
     pooling: str = "logsumexp"
     balance: str = "sampler"
