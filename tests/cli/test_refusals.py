@@ -72,12 +72,11 @@ def undisturbed(tmp_path_factory):
     return contents(folder)
 
 
-@pytest.mark.parametrize(("limit", "words"), [("-f 500", "File too large"), ("-f 900", "File too large")])
-def test_a_limit_stops_a_run_in_a_line_and_the_same_command_goes_on(tmp_path, undisturbed, limit, words):
-    command = f"ulimit {limit}; exec {' '.join(RUN)}"
+def test_a_limit_stops_a_run_in_a_line_and_the_same_command_goes_on(tmp_path, undisturbed):
+    command = f"ulimit -f 500; exec {' '.join(RUN)}"
     stopped = subprocess.run(["bash", "-c", command], cwd=tmp_path, capture_output=True, text=True)
     assert stopped.returncode == 1
-    assert f"error: {words}" in stopped.stderr
+    assert "error: File too large" in stopped.stderr
     assert "the same command goes on" in stopped.stderr
     assert "Traceback" not in stopped.stderr
     subprocess.run(RUN, cwd=tmp_path, check=True, capture_output=True)
