@@ -17,6 +17,7 @@ from respcam.experiments.finished import FinishedRun
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.examples import ExampleSettings
 from respcam.stages.run import STAGES, Run
+from respcam.store import integrity
 from respcam.store.integrity import Damaged, check_output, is_aside
 
 PROVENANCE = "provenance.json"
@@ -62,6 +63,7 @@ def damaged(template, tmp_path):
 def change(path, kind):
     """Damage one file; other hard links keep their content."""
     content, stat = path.read_bytes(), path.stat()
+    integrity._COMPARED.clear()  # as in another process
     path.unlink()
     if kind == "gone":
         return
@@ -152,7 +154,9 @@ def test_a_run_folder_that_was_damaged_is_refused_and_listed(damaged, tmp_path):
 
 def test_an_output_that_is_damaged_again_is_refused(tmp_path, monkeypatch):
     Run.of(settings(tmp_path)).make("resample")
+    integrity._COMPARED.clear()
     numbers = count()
+    monkeypatch.setattr("respcam.store.artifact.remember", lambda folder, files: None)
     monkeypatch.setattr("respcam.store.integrity.file_checksum", lambda path: str(next(numbers)))  # a disk that lies
     with pytest.raises(Damaged, match="has changed since it was written"):
         Run.of(settings(tmp_path)).make("features")

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from respcam.store import integrity
 from respcam.store.artifact import Artifact
 from respcam.store.integrity import Damaged, check_output, damages, is_aside, listed_files, set_aside, verified
 
@@ -28,6 +29,7 @@ def flip(path, place=3):
     content[place] ^= 1
     path.write_bytes(content)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    integrity._COMPARED.clear()  # as in another process
 
 
 def test_every_file_has_a_checksum(output):
@@ -81,7 +83,13 @@ def test_a_file_that_nobody_listed_is_left_alone(output, tmp_path):
     check_output(output)
 
 
+def test_what_this_process_wrote_is_not_read_again(output, monkeypatch):
+    monkeypatch.setattr("respcam.store.integrity.file_checksum", lambda path: pytest.fail("read again"))
+    check_output(output)
+
+
 def test_a_file_is_read_once_per_state(output, monkeypatch):
+    integrity._COMPARED.clear()
     verified(output / "a.csv")
     monkeypatch.setattr("respcam.store.integrity.file_checksum", lambda path: pytest.fail("read again"))
     verified(output / "a.csv")

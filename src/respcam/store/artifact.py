@@ -19,7 +19,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from respcam.errors import Refused
-from respcam.store.integrity import PROVENANCE_NAME, Damaged, damages, set_aside, with_checksums
+from respcam.store.integrity import FILES, PROVENANCE_NAME, Damaged, damages, remember, set_aside, with_checksums
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +181,7 @@ class Artifact:
                     "%s: %s is incomplete; it lies in %s now", self.stage, self.folder, set_aside(self.folder)
                 )
             partial.replace(self.folder)
+            remember(self.folder, provenance[FILES])
             log.info("%s: done in %.1f s (%s)", self.stage, provenance["duration_s"], self.folder)
 
     @contextmanager

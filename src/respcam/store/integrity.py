@@ -17,6 +17,8 @@ PROVENANCE_NAME = "provenance.json"  # written last: the output is complete
 FILES, CHECKSUM = "files", "checksum"
 ASIDE = ".damaged"
 CHUNK_BYTES = 2**20
+#: folder, name, checksum and state of files that this process has compared or written
+_COMPARED: set[tuple[Path, str, str, tuple[int, int] | None]] = set()
 
 
 class Damaged(Refused):
@@ -90,6 +92,11 @@ def verified(path: Path) -> Path:
     return path
 
 
+def remember(folder: Path, files: dict[str, str]) -> None:
+    """Remember files of an output that this process has just written, so that they are not read for a comparison."""
+    _COMPARED.update((folder, name, checksum, _state(folder / name)) for name, checksum in files.items())
+
+
 def check_output(folder: Path) -> None:
     """Compare every file of a finished output.
 
@@ -156,15 +163,16 @@ def _listed(folder: Path, state: tuple[int, int] | None) -> dict[str, str]:
 
 def _damage(folder: Path, name: str, expected: str) -> Damaged | None:
     try:
-        _compare.__wrapped__(folder, name, expected, _state(folder / name))  # reads it, whatever is remembered
+        _compare(folder, name, expected, _state(folder / name))
     except Damaged as damage:
         return damage
     return None
 
 
-@lru_cache(maxsize=2**17)
 def _compare(folder: Path, name: str, expected: str, state: tuple[int, int] | None) -> None:
-    """Compare one file; a result without an error is remembered for this state of the file."""
+    """Compare one file, unless it was compared or written in this state before, by this process."""
+    if (folder, name, expected, state) in _COMPARED:
+        return
     if state is None:
         raise Damaged(folder, name, "has gone")
     try:
@@ -173,6 +181,7 @@ def _compare(folder: Path, name: str, expected: str, state: tuple[int, int] | No
         raise Damaged(folder, name, "cannot be read") from error
     if content != expected:
         raise Damaged(folder, name, "has changed")
+    _COMPARED.add((folder, name, expected, state))
 
 
 def _state(path: Path) -> tuple[int, int] | None:
