@@ -39,9 +39,9 @@ def expected_bill():
               for name, version in locked().items()]  # fmt: skip
     scripts = [{"type": "library", "name": name, "version": version, "purl": f"pkg:npm/{name}@{version}",
                 "licenses": [{"license": {"id": licence}}]} for name, version, licence in shipped()]  # fmt: skip
-    own = {"type": "application", "name": "respcam", "version": PYPROJECT["project"]["version"],
+    application = {"type": "application", "name": "respcam", "version": PYPROJECT["project"]["version"],
            "licenses": [{"license": {"id": PYPROJECT["project"]["license"]}}]}  # fmt: skip
-    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "metadata": {"component": own},
+    return {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "metadata": {"component": application},
             "components": [*scripts, *python]}  # fmt: skip
 
 

@@ -3,8 +3,8 @@
 python scripts/bench/soak.py [--interruptions 200] [--jobs 2] [--seed 0]
 
 Commands are a run, a run with worker processes, a sweep, a comparison and a prediction on made-up sounds. Each is
-started in a folder of its own and ended at a random moment by SIGKILL, SIGTERM or SIGINT, up to six times; every
-other time three processes of the same command work at once. Then it is started once more and left alone. Lost is:
+started in a folder of its own and ended at a random moment by SIGKILL, SIGTERM or SIGINT, up to six times. One
+process works there or three of the same command at once. Then it is started once more and left alone. Lost is:
 another content of a table or of the weights than in an undisturbed folder, an unfinished folder or a lock that is
 left and stops a start, damage that ``runs --check`` names, a run that ``runs`` does not list as finished, or a
 traceback after SIGTERM or SIGINT. After that, every file that a stage reads is damaged (tests/stages/test_damage.py).

@@ -3,12 +3,14 @@
 import errno
 import hashlib
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
 from conftest import PROJECT, SMALL
 
+from respcam.cli.main import main
 from respcam.cli.refusals import line_of, reports_refusals
 from respcam.errors import Refused
 
@@ -89,3 +91,19 @@ def test_neither_home_nor_a_language_nor_many_files_are_needed(tmp_path, undistu
     environment = {**kept, "LC_ALL": "C", "LANG": "C"}
     subprocess.run(["bash", "-c", command], cwd=tmp_path, check=True, capture_output=True, env=environment)
     assert contents(tmp_path) == undisturbed
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch, capsys):
+    """A scheduler sends it; the command that is tested here sends it to itself."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("sys.argv", ["respcam", "runs"])
+    monkeypatch.setattr(
+        "respcam.cli.runs.list_runs", reports_refusals(lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    )
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.startswith("interrupted: every finished stage")

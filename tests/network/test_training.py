@@ -179,3 +179,16 @@ def test_a_checkpoint_that_cannot_be_used_costs_only_its_epochs(tmp_path, damage
     assert history.equals(undisturbed)
     assert "a.pt cannot be used" in caplog.text
     assert not (tmp_path / "harm-was-done").exists()
+
+
+def test_a_checkpoint_that_the_machine_cannot_read_is_kept(tmp_path, monkeypatch):
+    train(tmp_path, name="a.pt")
+    content = (tmp_path / "a.pt").read_bytes()
+
+    def unreadable(*arguments, **options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", unreadable)
+    with pytest.raises(PermissionError):
+        train(tmp_path, name="a.pt")
+    assert (tmp_path / "a.pt").read_bytes() == content

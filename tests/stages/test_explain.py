@@ -99,3 +99,12 @@ def test_settings_are_refused_before_any_work():
         ExplainSettings(hop_frames=48)
     with pytest.raises(Refused, match="explain.level is 'window'; expected one of recording, patch"):
         ExplainSettings(level="window")
+
+
+def test_a_full_disk_is_an_error_before_heat_is_written_to_a_map(stages, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        stages["explain"].write(tmp_path)

@@ -35,7 +35,8 @@ MACHINE = (
     errno.ENOMEM,
     errno.ESTALE,
 )
-TOO_LITTLE_MEMORY = ("can't allocate memory", "can't start new thread", "out of memory")  # of torch and of threads
+#: torch on a CPU and threads raise a bare RuntimeError; its text is all that tells it from a defect
+TOO_LITTLE_MEMORY = ("can't allocate memory", "can't start new thread")
 # conf/hydra/launcher/ray.yaml has the name of the plugin's own on purpose
 warnings.filterwarnings("ignore", message="\\s*'hydra/launcher/ray' is validated against ConfigStore schema")
 
@@ -73,7 +74,8 @@ def line_of(error: BaseException | None) -> str:
     if isinstance(error, Refused | SystemExit):  # SystemExit of code that a job imports
         return f"error: {error}"
     while error is not None:
-        if isinstance(error, MemoryError) or any(words in str(error) for words in TOO_LITTLE_MEMORY):
+        is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"  # that of torch
+        if is_memory or any(words in str(error) for words in TOO_LITTLE_MEMORY):
             return f"error: not enough memory; {KEPT}"
         if isinstance(error, OSError) and error.errno in MACHINE:
             place = f": {error.filename}" if error.filename else ""

@@ -1,5 +1,6 @@
 """Training of a network on units (recordings or events), each made of patches."""
 
+import errno
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -203,7 +204,9 @@ def fit(
             trainer.restore(torch.load(checkpoint, map_location=fabric.device, weights_only=True))
             log.info("train: continues after epoch %d", trainer.n_epochs)
         except Exception as error:  # of every kind, from zip and pickle to torch
-            log.warning("train: %s cannot be used (%s); starts anew", checkpoint, _first_line(error))
+            if _is_of_the_machine(error):  # the epochs shall not be given up
+                raise
+            log.warning("train: %s cannot be used (%s); starts anew", checkpoint, str(error).partition("\n")[0])
             torch.manual_seed(seed)
             trainer = Trainer(build, data, settings, seed, fabric)
     bar = tqdm(total=settings.epochs, initial=trainer.n_epochs, desc="train", unit="epoch")
@@ -371,8 +374,10 @@ def _inputs(batches: Iterable[Tensors], scaler: Scaler) -> Iterator[torch.Tensor
         yield scaler(patches.flatten(0, 1)).contiguous(memory_format=torch.channels_last)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _is_of_the_machine(error: Exception) -> bool:
+    if isinstance(error, OSError):
+        return error.errno != errno.EINVAL  # that of seeking in a file that was cut
+    return isinstance(error, MemoryError | torch.OutOfMemoryError)
 
 
 def _save(path: Path, state: dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ class ArrayFile:
         try:
             with np.load(self.path) as saved:
                 return {name: saved[name] for name in saved}
-        except (BadZipFile, EOFError, OSError, ValueError, zlib.error) as error:
+        except (BadZipFile, EOFError, ValueError, zlib.error) as error:
             log.warning("%s cannot be read (%s); what it held is computed again", self.path, error)
             return {}
 
