@@ -15,6 +15,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -69,18 +70,17 @@ def commands(arguments: argparse.Namespace, changes: list[str]) -> list[list[str
 
 def train_all(all_settings: list[list[str]], jobs: int) -> None:
     """Train in processes of their own."""
-    respcam = [sys.executable, "-m", "respcam.cli.main", "run", "until=train"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
 
-    def train(settings: list[str]) -> None:
-        result = subprocess.run([*respcam, *settings], env=environment, capture_output=True, text=True)
+    def run(until: str, settings: list[str]) -> None:
+        command = [sys.executable, "-m", "respcam.cli.main", "run", f"until={until}", *settings]
+        result = subprocess.run(command, env=environment, capture_output=True, text=True)
         if result.returncode:
             raise SystemExit(f"{' '.join(settings)}\n{result.stderr[-2000:]}")
 
-    train_first, *others = all_settings  # makes the features that all share
-    train(train_first)
+    run("features", all_settings[0])  # all share them
     with ThreadPoolExecutor(jobs) as pool:
-        list(tqdm(pool.map(train, others), total=len(others), unit="training"))
+        list(tqdm(pool.map(partial(run, "train"), all_settings), total=len(all_settings), unit="training"))
 
 
 def predictions_of_seed(arguments: argparse.Namespace, changes: list[str], seed: int) -> pd.DataFrame:

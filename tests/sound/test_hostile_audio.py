@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile as sf
 
-from respcam.errors import Reason, Unusable
+from respcam.errors import Reason, Refused, Unusable
 from respcam.sound import usable
 from respcam.sound.audio import AudioSettings, read_audio
 from respcam.sound.usable import Limits, read_mono
@@ -94,6 +94,27 @@ def test_rates_channels_and_lengths_beyond_the_limits_are_listed(tmp_path):
     assert reason_of(path, Limits(longest_s=0.5))[0] == Reason.TOO_LONG
     with pytest.raises(Unusable, match=r"a.wav: the header announces 16000 samples; expected at most 0.000139 h"):
         read_audio(path, AudioSettings(longest_s=0.5))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"longest_s": 0.5}, {"lowest_rate_hz": 17_000}, {"highest_rate_hz": 15_000}, {"most_channels": 1},
+     {"largest_sample": 0.05}],
+    ids=str,
+)  # fmt: skip
+def test_every_limit_is_a_setting(tmp_path, setting):
+    path = tmp_path / "a.wav"
+    sf.write(path, np.stack([NOISE, NOISE], axis=1), 16_000)
+    read_audio(path)
+    with pytest.raises(Unusable) as caught:
+        read_audio(path, AudioSettings(**setting))
+    assert caught.value.reason in (Reason.OUT_OF_RANGE, Reason.TOO_LONG)
+
+
+def test_limits_that_leave_nothing_are_refused():
+    for setting in ({"largest_sample": 0}, {"highest_rate_hz": 999}):
+        with pytest.raises(Refused, match=f"audio.{next(iter(setting))} is "):
+            AudioSettings(**setting)
 
 
 @pytest.mark.parametrize(("value", "is_used"), [(1e7, False), (3e38, False), (32767.0, True), (1e-30, True)])

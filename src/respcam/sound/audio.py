@@ -1,7 +1,7 @@
 """Resampling of recordings to 16 kHz mono, and gain policies."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,12 @@ class AudioSettings:
         Level of each recording after gain rms or peak, in dB re full scale.
     longest_s : float
         A longer recording is rejected, before memory is asked for.
-    lowest_rate_hz : int
-        A recording of a lower sample rate is rejected: resampling would make it many times as long.
+    lowest_rate_hz, highest_rate_hz : int
+        A recording of another sample rate is rejected: resampling a lower one would make it many times as long.
     most_channels : int
         A recording of more channels is rejected.
+    largest_sample : float
+        A recording with a larger magnitude is rejected; full scale is 1.
 
     Raises
     ------
@@ -55,7 +57,9 @@ class AudioSettings:
     target_db: float = -20.0
     longest_s: float = 14_400.0
     lowest_rate_hz: int = 1000
+    highest_rate_hz: int = 768_000
     most_channels: int = 64
+    largest_sample: float = 1e6
 
     def __post_init__(self) -> None:
         if self.sample_rate_hz < 1000:
@@ -66,14 +70,19 @@ class AudioSettings:
             raise Refused(f"audio.gain is {self.gain!r}; expected one of {', '.join(GAIN_POLICIES)}")
         if self.target_db > 0:
             raise Refused(f"audio.target_db is {self.target_db}; expected at most 0 dB re full scale")
-        for name in ("longest_s", "lowest_rate_hz", "most_channels"):
+        for name in ("longest_s", "lowest_rate_hz", "most_channels", "largest_sample"):
             if not getattr(self, name) > 0:
                 raise Refused(f"audio.{name} is {getattr(self, name)}; expected more than 0")
+        if self.highest_rate_hz < self.lowest_rate_hz:
+            raise Refused(
+                f"audio.highest_rate_hz is {self.highest_rate_hz}; expected at least audio.lowest_rate_hz, "
+                f"{self.lowest_rate_hz}"
+            )
 
     @property
     def limits(self) -> Limits:
         """What a recording may ask for."""
-        return Limits(self.longest_s, self.lowest_rate_hz, most_channels=self.most_channels)
+        return Limits(**{limit.name: getattr(self, limit.name) for limit in fields(Limits)})
 
 
 def read_audio(path: str | Path, settings: AudioSettings = AudioSettings()) -> np.ndarray:

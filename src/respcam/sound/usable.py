@@ -14,7 +14,6 @@ from respcam.sound import wav
 UNKNOWN_FRAMES = 2**62  # a stream that does not know its length announces at least this many
 BLOCK_VALUES = 2**22  # samples of all channels that are decoded at a time
 MOST_SAMPLES = 2**29  # of one channel; 2 GiB in single precision
-LARGEST = 1e6  # magnitude; full scale is 1, and unscaled integers of 16 bits reach 32768
 NO_FORMAT, NO_SUCH_FILE = "Format not recognised", 7  # words and number of libsndfile
 # reading integers and scaling them here gives the values of libsndfile's floats in a fifth of the time
 INTEGER_OF = {"PCM_U8": "int16", "PCM_S8": "int16", "PCM_16": "int16", "PCM_24": "int32", "PCM_32": "int32"}
@@ -29,12 +28,15 @@ class Limits:
     longest_s : float
     lowest_rate_hz, highest_rate_hz : int
     most_channels : int
+    largest_sample : float
+        Magnitude; full scale is 1, and unscaled integers of 16 bits reach 32768.
     """
 
     longest_s: float = 14_400.0
     lowest_rate_hz: int = 1000
     highest_rate_hz: int = 768_000
     most_channels: int = 64
+    largest_sample: float = 1e6
 
     def check(self, file: sf.SoundFile) -> None:
         """Refuse a header before memory is asked for.
@@ -125,8 +127,11 @@ def read_mono(path: Path, limits: Limits = LIMITS) -> tuple[np.ndarray, int]:
         raise Unusable(Reason.NOT_FINITE, f"{n_bad} of {len(waveform)} samples are NaN or infinite")
     if lowest == highest:
         raise Unusable(Reason.SILENT, f"all {len(waveform)} samples are {waveform[0]:g}")
-    if max(-lowest, highest) > LARGEST:
-        raise Unusable(Reason.OUT_OF_RANGE, f"samples reach {max(-lowest, highest):.3g}; full scale is 1")
+    if max(-lowest, highest) > limits.largest_sample:
+        detail = (
+            f"samples reach {max(-lowest, highest):.3g}; expected at most {limits.largest_sample:g}, full scale is 1"
+        )
+        raise Unusable(Reason.OUT_OF_RANGE, detail)
     return waveform, sample_rate_hz
 
 
