@@ -4,7 +4,7 @@ import pytest
 import soundfile as sf
 
 from respcam.sound import frames
-from respcam.sound.frames import FrameStore, allocate_frames, lay_out, write_frames
+from respcam.sound.frames import FrameStore, allocate_frames, is_intact, lay_out, write_frames
 from respcam.sound.front_end import FrontEnd, LogMel, n_frames
 
 FRONT_END = FrontEnd()
@@ -24,7 +24,9 @@ def store(tmp_path, noise, monkeypatch):
         path = tmp_path / f"mel-{number:03d}.npy"
         allocate_frames(path, (int(rows["n_frames"].sum()), 64))
         files = [tmp_path / f"{name}.wav" for name in rows["recording_id"]]
-        assert write_frames(path, 0, files, FRONT_END) == len(files)
+        written = write_frames(path, 0, files, FRONT_END)
+        assert written.n_bytes == rows["n_frames"].sum() * 64 * 4
+        assert is_intact(path, written)
         shards.append(np.load(path, mmap_mode="r"))
     bands = pd.DataFrame({"lower_hz": [100.0], "centre_hz": [110.0], "upper_hz": [120.0], "n_bins": [2]})
     return FrameStore(shards, index.set_index("recording_id"), bands, FRONT_END), waves

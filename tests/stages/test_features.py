@@ -118,6 +118,22 @@ def test_frames_that_are_there_are_not_computed_again(resampled, monkeypatch):
     np.testing.assert_allclose(features.frames().frames("a", 0, 98), log_mel_of(resampled, "a"), atol=1e-6)
 
 
+def test_frames_that_were_damaged_before_the_end_are_computed_again(resampled, monkeypatch, caplog):
+    seen = []
+    monkeypatch.setattr(Features, "piece_recordings", 1)
+    monkeypatch.setattr(Features, "work", dies_at(3, seen))
+    with pytest.raises(KeyboardInterrupt):
+        made(resampled)
+    (partial,) = resampled.store.glob("features/*.partial/mel-000.npy")
+    content = bytearray(partial.read_bytes())
+    content[-1000] ^= 1  # in "d", the last one
+    partial.write_bytes(content)
+    features = made(resampled)
+    assert seen == [["d"], ["c"], ["b"], ["d"], ["b"], ["a"]]
+    np.testing.assert_allclose(features.frames().frames("d", 0, 98), log_mel_of(resampled, "d"), atol=1e-6)
+    assert "features: 1 finished pieces are damaged" in caplog.text
+
+
 def test_pieces_of_another_size_are_not_taken_for_done(resampled, monkeypatch):
     seen = []
     monkeypatch.setattr(Features, "work", dies_at(2, seen))

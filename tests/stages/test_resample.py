@@ -117,7 +117,7 @@ def test_labels_do_not_make_audio_again(damaged, tmp_path):
     assert stage(damaged, store).digest == before
 
 
-def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch):
+def test_an_interrupted_stage_goes_on_but_for_what_was_damaged(damaged, tmp_path, monkeypatch):
     resample = stage(damaged, tmp_path / "store")
     one_file, seen = audio.resample_file, []
 
@@ -134,12 +134,16 @@ def test_an_interrupted_stage_goes_on(damaged, tmp_path, monkeypatch):
     partial = resample.artifact.folder.with_name(resample.artifact.folder.name + ".partial")
     with (partial / "journal-0-of-1.jsonl").open("a") as journal:
         journal.write('{"piece": "good_2 1", "outco')  # a line that was cut off
+    (partial / "audio/good_0.wav").unlink()
+    with (partial / "audio/good_1.wav").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"!")
     seen.clear()
     monkeypatch.setattr(
         audio, "resample_file", lambda row, *rest: seen.append(row["recording_id"]) or one_file(row, *rest)
     )
     folder = resample.make()
-    assert seen == ["good_2"]
+    assert seen == ["good_0", "good_1", "good_2"]
     assert len(resample.recordings()) == 3
     assert not list(folder.glob("journal*"))
 

@@ -46,6 +46,19 @@ def calls():
     return CALLS
 
 
+def test_what_was_damaged_since_is_done_again(tmp_path, calls, monkeypatch, caplog):
+    STOP_AT[0] = 3
+    with pytest.raises(KeyboardInterrupt):
+        squares(tmp_path).make()
+    STOP_AT[0] = -1
+    calls.clear()
+    monkeypatch.setattr(Squares, "is_intact", lambda _, piece, outcome: (piece.key, outcome) != ("number 1", 1))
+    squares(tmp_path).make()
+    assert calls == [1, 3, 4, 5]
+    assert total(squares(tmp_path)) == 55
+    assert "squares: 1 finished pieces are damaged and are done again" in caplog.text
+
+
 def squares(tmp_path, shard=WHOLE, workers=1):
     return Squares(store=tmp_path, count=6, shard=shard, workers=workers)
 

@@ -232,8 +232,9 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
     Returns
     -------
     dict
-        ``recording_id, n_samples, source_rate_hz, source_samples, rms_db, peak_db``. If the recording is
-        unusable: ``recording_id, path, reason, detail``; the reason is the value of a `respcam.errors.Reason`.
+        ``recording_id, n_samples, source_rate_hz, source_samples, rms_db, peak_db``, and ``checksum`` of the file
+        that was written. If the recording is unusable: ``recording_id, path, reason, detail``; the reason is the
+        value of a `respcam.errors.Reason`.
 
     Raises
     ------
@@ -257,7 +258,7 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
         return rejection(row, error)
     except OSError as error:
         return rejection(row, Unusable(Reason.UNREADABLE, str(error.strerror or error)))
-    wav.write_wav(folder / f"{row['recording_id']}.wav", out, settings.sample_rate_hz)
+    checksum = wav.write_wav(folder / f"{row['recording_id']}.wav", out, settings.sample_rate_hz)
     return {
         "recording_id": row["recording_id"],
         "n_samples": len(out),
@@ -265,4 +266,5 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
         "source_samples": len(waveform),
         "rms_db": round(20 * float(np.log10(rms(waveform))), 2),
         "peak_db": round(20 * float(np.log10(peak(waveform))), 2),
+        "checksum": checksum,
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import soundfile as sf
+import xxhash
 
 from respcam.sound import front_end
 from respcam.sound.front_end import FrontEnd, LogMel
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # a worker process starts without it
     import pandas as pd
 
 SHARD_BYTES = 512 * 2**20
+CHUNK_BYTES = 2**20  # read at a time, to compare
 ITEM_BYTES = 4  # size of one float32
 
 
@@ -37,6 +39,14 @@ class Place(NamedTuple):
     shard: int
     first_frame: int
     n_frames: int
+
+
+class Written(NamedTuple):
+    """Bytes of an array file that one process wrote, and their XXH3 (32 hex digits)."""
+
+    first_byte: int
+    n_bytes: int
+    checksum: str
 
 
 def lay_out(recording_ids: Iterable[str], n_samples: Iterable[int], settings: FrontEnd) -> list[Place]:
@@ -98,7 +108,7 @@ def allocate_frames(path: Path, shape: tuple[int, int]) -> None:
         file.truncate(file.tell() + ITEM_BYTES * shape[0] * shape[1])
 
 
-def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], settings: FrontEnd) -> int:
+def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], settings: FrontEnd) -> Written:
     """Compute and write the frames of consecutive recordings: the work of one process.
 
     Parameters
@@ -113,8 +123,7 @@ def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], setti
 
     Returns
     -------
-    int
-        Number of recordings.
+    Written
 
     Examples
     --------
@@ -122,19 +131,33 @@ def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], setti
     >>> folder = Path(tempfile.mkdtemp())
     >>> sf.write(folder / "a.wav", np.zeros(15_600), 16_000)
     >>> allocate_frames(folder / "mel-000.npy", (96, 64))
-    >>> write_frames(folder / "mel-000.npy", 0, [folder / "a.wav"], FrontEnd())
-    1
+    >>> write_frames(folder / "mel-000.npy", 0, [folder / "a.wav"], FrontEnd()).n_bytes
+    24576
     >>> np.load(folder / "mel-000.npy")[95, 0].round(3)  # log(0.01), the floor
     np.float32(-4.605)
     """
     log_mel = LogMel(settings)
-    header_bytes = np.load(path, mmap_mode="r").offset
+    checksum = xxhash.xxh3_128()
+    first_byte = np.load(path, mmap_mode="r").offset + ITEM_BYTES * settings.n_bands * first_frame
     with path.open("r+b") as file:  # faster than a memory map, which loads page by page
-        file.seek(header_bytes + ITEM_BYTES * settings.n_bands * first_frame)
+        file.seek(first_byte)
         for recording in recordings:
             waveform, _ = sf.read(recording, dtype="float32")
-            file.write(np.ascontiguousarray(log_mel(waveform)).data)  # tofile() loses the reason of an error
-    return len(recordings)
+            rows = np.ascontiguousarray(log_mel(waveform))
+            file.write(rows.data)  # tofile() loses the reason of an error
+            checksum.update(rows.data)
+        return Written(first_byte, file.tell() - first_byte, checksum.hexdigest())
+
+
+def is_intact(path: Path, written: Written) -> bool:
+    """Whether an array file still holds what `write_frames` wrote."""
+    checksum, n_left = xxhash.xxh3_128(), written.n_bytes
+    with path.open("rb") as file:
+        file.seek(written.first_byte)
+        while chunk := file.read(min(n_left, CHUNK_BYTES)):
+            checksum.update(chunk)
+            n_left -= len(chunk)
+    return checksum.hexdigest() == written.checksum
 
 
 @dataclass(frozen=True)

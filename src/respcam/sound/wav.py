@@ -8,13 +8,14 @@ import struct
 from pathlib import Path
 
 import numpy as np
+import xxhash
 
 MOST_BYTES = 2**32 - 64  # largest size of the samples; the WAV header has 32-bit sizes
 IEEE_FLOAT = 3  # WAVE_FORMAT_IEEE_FLOAT
 UNKNOWN_LENGTH = 0xFFFFFF00  # a stream of unknown length announces at least this many bytes
 
 
-def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
+def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> str:
     """Write mono 32-bit float WAV: exact, without clipping above full scale.
 
     The layout is RIFF with the chunks ``fmt`` (WAVE_FORMAT_IEEE_FLOAT), ``fact`` and ``data``. The bytes equal those
@@ -28,11 +29,16 @@ def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
         At most `MOST_BYTES`; full scale is 1.
     sample_rate_hz : int
 
+    Returns
+    -------
+    str
+        XXH3 of the bytes of the file, 32 hex digits.
+
     Examples
     --------
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "silence.wav"
-    >>> write_wav(path, np.zeros(10, np.float32), 16_000)
+    >>> checksum = write_wav(path, np.zeros(10, np.float32), 16_000)
     >>> path.stat().st_size  # a header of 58 bytes, and four bytes per sample
     98
     """
@@ -41,11 +47,15 @@ def write_wav(path: Path, waveform: np.ndarray, sample_rate_hz: int) -> None:
     fact = struct.pack("<4sII", b"fact", 4, len(samples))
     data = struct.pack("<4sI", b"data", samples.nbytes)
     chunks = b"WAVE" + form + fact + data
+    header = struct.pack("<4sI", b"RIFF", len(chunks) + samples.nbytes) + chunks
+    checksum = xxhash.xxh3_128(header)
+    checksum.update(samples.data)
     partial = path.with_name(f".{path.name}.partial")
     with partial.open("wb") as file:
-        file.write(struct.pack("<4sI", b"RIFF", len(chunks) + samples.nbytes) + chunks)
+        file.write(header)
         file.write(samples.data)
     partial.replace(path)
+    return checksum.hexdigest()
 
 
 def missing_bytes(path: Path) -> int:

@@ -15,7 +15,7 @@ from respcam.data import run_folder
 from respcam.data.manifest import named
 from respcam.errors import Refused
 from respcam.sound import frames
-from respcam.sound.frames import FrameStore
+from respcam.sound.frames import FrameStore, Written
 from respcam.sound.front_end import FrontEnd, bands_table
 from respcam.stages.resample import Resample
 from respcam.store.divided import Divided, Piece
@@ -66,6 +66,10 @@ class Features(Divided):
                 arguments = (folder / _array_name(shard), first_frames[start], paths, self.front_end)
                 pieces.append(Piece(f"{names[start]} {len(paths)}", len(paths), arguments))
         return reversed(pieces)
+
+    def is_intact(self, piece: Piece, outcome: list[Any]) -> bool:
+        """Compare the frames with the checksum of what was written."""
+        return frames.is_intact(piece.arguments[0], Written(*outcome))
 
     def finish(self, folder: Path, outcomes: list[Any]) -> None:
         """Write ``index.csv`` and ``bands.csv``."""

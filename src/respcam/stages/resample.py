@@ -14,7 +14,7 @@ from respcam.sound import audio
 from respcam.sound.audio import AudioSettings
 from respcam.stages.dataset import AudioFiles
 from respcam.store.divided import Divided, Piece
-from respcam.store.integrity import verified
+from respcam.store.integrity import is_unchanged, verified
 from respcam.store.tables import Table
 
 log = logging.getLogger(__name__)
@@ -52,6 +52,12 @@ class Resample(Divided):
         for batch in iter(lambda: list(islice(rows, self.piece_recordings)), []):
             arguments = (batch, self.files.root, folder / "audio", self.audio)
             yield Piece(f"{batch[0]['recording_id']} {len(batch)}", len(batch), arguments)
+
+    def is_intact(self, piece: Piece, outcome: list[dict[str, Any]]) -> bool:
+        """Compare the files with the checksums of what was written."""
+        folder = piece.arguments[2]
+        usable = [row for row in outcome if "reason" not in row]
+        return all(is_unchanged(folder / f"{row['recording_id']}.wav", row["checksum"]) for row in usable)
 
     def finish(self, folder: Path, outcomes: list[list[dict[str, Any]]]) -> None:
         """Write ``recordings.csv`` and ``rejected.csv``."""

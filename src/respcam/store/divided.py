@@ -66,6 +66,10 @@ class Divided(Stage):
         """List the pieces, always in the same order."""
         raise NotImplementedError
 
+    def is_intact(self, piece: Piece, outcome: Any) -> bool:
+        """Whether what `work` wrote for a finished piece of an earlier attempt is still there."""
+        return True
+
     def finish(self, folder: Path, outcomes: list[Any]) -> None:
         """Write the output that needs all pieces.
 
@@ -118,8 +122,14 @@ class Divided(Stage):
         """Do a share of the pieces; return the number of recordings that are not done by any share."""
         self.prepare(folder)
         journal = Journal(folder, shard)
-        done = set(journal.outcomes())
-        sizes = {piece.key: piece.size for piece in self.pieces(folder)}
+        finished, sizes, done = journal.outcomes(), {}, set()
+        for piece in self.pieces(folder):
+            sizes[piece.key] = piece.size
+            if piece.key in finished and self.is_intact(piece, finished[piece.key]):
+                done.add(piece.key)
+        damaged = (finished.keys() & sizes.keys()) - done
+        if damaged:
+            log.warning("%s: %d finished pieces are damaged and are done again", self.name, len(damaged))
         keys = [key for number, key in enumerate(sizes) if shard.holds(number)]
         waiting = dict.fromkeys(key for key in keys if key not in done)
         arguments = (piece.arguments for piece in self.pieces(folder) if piece.key in waiting)

@@ -72,6 +72,14 @@ def file_checksum(path: Path) -> str:
     return checksum.hexdigest()
 
 
+def is_unchanged(path: Path, checksum: str) -> bool:
+    """Whether a file can be read and has this checksum."""
+    try:
+        return file_checksum(path) == checksum
+    except OSError:
+        return False
+
+
 def verified(path: Path) -> Path:
     """Return a path whose content is what was written; a file outside finished outputs is not checked.
 
