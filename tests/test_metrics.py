@@ -1,20 +1,26 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
 from respcam.metrics import (
+    CALIBRATION_BINS,
     METRICS,
     BootstrapSettings,
+    Interval,
     Predictions,
     Scoring,
     auroc,
     calibration_error,
+    compared_metrics,
     confusion_matrices,
     decide,
     defined,
     evaluate,
+    interval,
     metrics_from_confusion,
     patient_weights,
+    weights_and_resamples,
 )
 
 SETTINGS = BootstrapSettings(n_resamples=200)
@@ -172,3 +178,74 @@ def test_the_calibration_error_is_the_mean_over_classes():
     assert calibration_error(target, probability, np.ones((1, 30), int))[0] == pytest.approx(
         (2 / 3 + 1 / 3 + 1 / 3) / 3
     )
+
+
+def test_an_interval_holds_the_middle_of_its_resamples():
+    resampled = np.append(np.random.default_rng(0).permutation(np.arange(1001.0)), np.nan)
+    assert interval(500, resampled) == Interval(500, 25, 975)
+    assert interval(500, resampled, alpha=0.5) == Interval(500, 250, 750)
+    for value, values in ((np.nan, resampled), (500, np.array([np.nan]))):
+        assert interval(value, values) == Interval(None, None, None)
+
+
+def test_the_interval_is_over_resamples_and_not_over_the_patients_as_they_are():
+    target, probability, patients = draw(2)
+    _, metrics = evaluated(target, probability, patients)
+    resampled = auroc(target, probability, patient_weights(patients, SETTINGS))
+    ends = [metrics["auroc"].low, metrics["auroc"].high]
+    assert ends == pytest.approx(np.quantile(resampled, [0.025, 0.975]).tolist(), abs=0)
+
+
+def test_resamples_follow_their_seed_after_the_patients_as_they_are():
+    patients = np.repeat(np.arange(9), 2)
+    weights = weights_and_resamples(patients, SETTINGS)
+    assert weights.shape == (1 + SETTINGS.n_resamples, 18)
+    assert (weights[0] == 1).all()
+    np.testing.assert_array_equal(weights[1:], patient_weights(patients, SETTINGS))
+    other = patient_weights(patients, BootstrapSettings(n_resamples=200, seed=1))
+    assert (weights[1:] != other).any()
+
+
+def test_predictions_are_read_by_the_names_of_their_classes():
+    table = pd.DataFrame(
+        {"true_class": ["b", "a", "c"], "predicted_class": ["c", "a", "b"], "p_a": [1, 2, 3], "p_b": [4, 5, 6]}
+    ).assign(p_c=[7, 8, 9])
+    predictions = Predictions.of(table, ["a", "b", "c"])
+    assert predictions.target.tolist() == [1, 0, 2]
+    assert predictions.predicted.tolist() == [2, 0, 1]
+    assert predictions.probability.tolist() == [[1, 4, 7], [2, 5, 8], [3, 6, 9]]
+    some = predictions.at(np.array([True, False, True]))
+    assert (some.target.tolist(), some.predicted.tolist()) == ([1, 2], [2, 1])
+    assert some.probability.tolist() == [[1, 4, 7], [3, 6, 9]]
+
+
+def test_scores_of_all_classes_are_compared_only_where_some_class_is_not_counted():
+    assert compared_metrics(Scoring(0, uncounted=(1,))) == list(METRICS)
+    others = compared_metrics(Scoring(0))
+    assert others == [name for name in METRICS if name not in ("sensitivity_all", "score_all")]
+    assert len(others) == len(METRICS) - 2
+
+
+def test_the_score_of_a_model_without_any_hit_is_zero():
+    metrics = metrics_from_confusion(np.array([[[0, 5], [5, 0]]]), Scoring(0, "sprsound"))
+    assert metrics["score"].tolist() == [0]
+
+
+def test_auroc_of_two_classes_is_that_of_the_second():
+    target, scores = np.array([0, 0, 1, 1]), np.array([[0.1, 0.0], [0.2, 0.1], [0.3, 0.2], [0.4, 0.3]])
+    assert auroc(target, scores, np.ones((1, 4))).tolist() == [1]
+
+
+@pytest.mark.parametrize("n", [37, 400])
+def test_the_calibration_error_of_bins_of_equal_size(n):
+    rng = np.random.default_rng(0)
+    p = rng.permutation(np.linspace(0.03, 0.97, n))
+    target = (rng.uniform(size=n) < p**2).astype(int)
+    weights = np.stack([np.ones(n), rng.integers(0, 3, n)])
+    bins = pd.qcut(pd.Series(p), CALIBRATION_BINS, labels=False).to_numpy()
+    errors = []
+    for w in weights:
+        distances = [abs((w * (target - p))[bins == k].sum()) for k in range(CALIBRATION_BINS)]
+        errors.append(sum(distances) / w.sum())
+    found = calibration_error(target, np.stack([1 - p, p], axis=1), weights)
+    np.testing.assert_allclose(found, errors, rtol=1e-9)

@@ -12,6 +12,7 @@ from respcam.evidence.occlusion import (
     occlusion_table,
     sweep,
 )
+from respcam.metrics import BootstrapSettings, auroc, weights_and_resamples
 
 MEAN = np.arange(N_BANDS, dtype=np.float32)
 
@@ -103,3 +104,45 @@ def test_the_table_has_the_fall_of_every_class_and_of_auroc():
     assert (single.drop(index="600-800", level="hz") == 0).all()
     assert table.loc[table["kind"] == "single", "cutoff_hz"].isna().all()
     assert set(table.loc[table["kind"] == "low_pass", "cutoff_hz"]) == {0, 200, 400, 600, 800, 1000}
+
+
+def test_rows_of_the_table_have_their_fill_cut_off_and_resamples():
+    rng = np.random.default_rng(0)
+    target = np.array([0, 1] * 20)
+    intact = np.stack([-target, target], axis=1) + rng.standard_normal((40, 2))
+    conditions = sweep(len(GROUPS))
+    log_odds = {"mean": rng.standard_normal((40, len(conditions), 2))}
+    weights = weights_and_resamples(np.arange(40), BootstrapSettings(n_resamples=200))
+    table = occlusion_table(log_odds, intact, conditions, target, weights, grouped(), ["a", "b"])
+    assert set(table["fill"]) == {"mean"}
+    area = table[table["of"] == "auroc"].reset_index(drop=True)
+    edges_hz = grouped().groups.edges_hz
+    low, high = (area.loc[area["kind"] == kind, "cutoff_hz"].tolist() for kind in ("low_pass", "high_pass"))
+    assert (low, high) == (list(edges_hz[:-1]), list(edges_hz[1:]))
+    assert area.loc[area["kind"] == "single", "cutoff_hz"].isna().all()
+    losses = auroc(target, intact, weights) - auroc(target, log_odds["mean"][:, 3], weights)
+    assert area.loc[3, "drop"] == pytest.approx(losses[0])
+    ends = [area.loc[3, "drop_low"], area.loc[3, "drop_high"]]
+    assert ends == pytest.approx(np.quantile(losses[1:], [0.025, 0.975]).tolist())
+
+
+def test_a_loss_of_the_margin_is_within_it():
+    assert lowest_cutoff([500, 1000, 1500], [0.3, 0.02, 0.0], 0.02) == 1000
+
+
+def test_two_classes_are_enough_for_the_other_fill():
+    check_fill("other", 2)
+
+
+def test_a_stretch_of_a_longer_recording_begins_anywhere_and_does_not_wrap():
+    frames = [np.zeros((30, N_BANDS), np.float32)]
+    frames += [np.repeat(np.arange(33, dtype=np.float32)[:, None], N_BANDS, axis=1) for _ in range(3)]
+    data = units_of(frames, np.array([0, 1, 1, 1]))
+    firsts, lasts = set(), set()
+    for seed in range(60):
+        fill = fill_of("other", 0, data, MEAN, seed)
+        assert (np.diff(fill[0, 0]) == 1).all()
+        firsts.add(int(fill[0, 0, 0]))
+        lasts.add(int(fill.max()))
+    assert firsts == {0, 1, 2, 3}
+    assert max(lasts) <= 32

@@ -157,3 +157,36 @@ def test_objections_are_joined():
     text = joined_sentences([Objection(ObjectionKind.NO_EFFECT), Objection(ObjectionKind.INSENSITIVE)])
     assert text.startswith("no group of Hz surely carries the score; random weights")
     assert joined_sentences([]) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "figures"),
+    [
+        ({"correlation": (0.1, -0.4, 0.45)}, {"agreement": 0.1, "agreement_low": -0.4, "agreement_high": 0.45}),
+        ({"correlation": (0.45, 0.2, 0.7)}, {"agreement": 0.45, "agreement_low": 0.2, "agreement_high": 0.7}),
+        (
+            {"shortfall": (-0.3, -0.4, -0.1), "hottest": (0.2, 0.1, 0.3)},
+            {"hottest_effect": 0.2, "costliest_effect": 1.0},
+        ),
+        ({"shortfall": (-0.3, -0.6, 0.1)}, {"hottest_effect": 1.0, "costliest_effect": 1.0}),
+        ({"over_random": (-0.3, -0.4, -0.1)}, {"over_random": -0.3, "random_answer": 0.0}),
+        ({"over_random": (-0.1, -0.4, 0.2)}, {"over_random": -0.1, "random_answer": 0.0}),
+    ],
+)
+def test_an_objection_has_its_figures(changes, figures):
+    (objection,) = objections_to(evidence(**changes), GOOD, Limits())
+    assert objection.figures == figures
+
+
+def test_what_lies_on_a_limit():
+    limit = Limits().min_agreement
+    assert outcome_of(correlation=(limit, 0.1, 0.9)) == (Outcome.SUPPORTED, [])
+    assert outcome_of(correlation=(0.4, 0.1, limit)) == (Outcome.UNDECIDED, [ObjectionKind.UNCERTAIN])
+    assert outcome_of(correlation=(0.9, 0.0, 1)) == (Outcome.UNDECIDED, [ObjectionKind.UNCERTAIN])
+    assert outcome_of(shortfall=(0, -0.1, 0.1)) == (Outcome.SUPPORTED, [])
+    assert outcome_of(shortfall=(-0.1, -0.2, 0)) == (Outcome.UNDECIDED, [ObjectionKind.UNCERTAIN_PLACE])
+    assert outcome_of(over_random=(-0.1, -0.2, 0)) == (Outcome.UNDECIDED, [ObjectionKind.NOT_BETTER_THAN_RANDOM])
+    assert outcome_of(over_random=(-0.1, -0.2, -0.05), random_answer=limit) == (Outcome.SUPPORTED, [])
+    assert outcome_of(auroc=Interval(0.6, 0.5, 0.7)) == (Outcome.UNDECIDED, [ObjectionKind.CHANCE])
+    assert Limits(min_agreement=0).min_agreement == 0
+    assert Limits(min_agreement=1).min_agreement == 1

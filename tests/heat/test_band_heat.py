@@ -104,3 +104,35 @@ def test_all_heat_lies_in_a_group_whatever_the_range(f_max_hz):
     of_groups = table[table["scope"] == "group"]
     assert of_groups["share"].sum() == pytest.approx(1)
     assert of_groups["n_bands"].sum() == 64
+
+
+def test_rows_say_where_their_bands_lie():
+    bands = BANDS.assign(band=range(7, 71))
+    table = heat_table(np.ones((4, 64)), np.arange(4), bands, GROUPS, SETTINGS)
+    rows = table[table["scope"] == "band"]
+    assert rows["name"].tolist() == [str(number) for number in range(7, 71)]
+    assert rows["centre_hz"].tolist() == bands["centre_hz"].tolist()
+    rows = table[table["scope"] == "group"]
+    assert rows["name"].tolist() == GROUPS.names
+    assert rows["centre_hz"].tolist() == GROUPS.centres_hz
+    above = table.iloc[-1]
+    assert (above["name"], above["lower_hz"], above["upper_hz"]) == ("above 1500", 1500, BANDS["upper_hz"].max())
+    assert above["centre_hz"] == pytest.approx((1500 + BANDS["upper_hz"].max()) / 2)
+
+
+def test_the_mark_itself_is_not_above_it_and_groups_without_bands_have_no_row():
+    bands = pd.DataFrame({"band": [0, 1], "lower_hz": [300, 1400], "centre_hz": [350, 1500], "upper_hz": [400, 1600]})
+    table = heat_table(np.ones((3, 2)), np.arange(3), bands, GROUPS, SETTINGS)
+    assert table["name"].tolist() == ["0", "1", "275-450", "1500-1670"]
+
+
+def test_the_interval_of_a_ratio_is_that_of_resampled_shares():
+    heat = np.random.default_rng(0).uniform(size=(30, 64)) * np.linspace(1, 2, 64)
+    table = heat_table(heat, np.repeat(np.arange(10), 3), BANDS, GROUPS, SETTINGS)
+    share, resampled = band_shares(heat, np.repeat(np.arange(10), 3), SETTINGS)
+    np.testing.assert_allclose(share, heat.sum(axis=0) / heat.sum())
+    np.testing.assert_allclose(resampled.sum(axis=1), 1)
+    above = table.iloc[-1]
+    ends = np.quantile(resampled[:, -10:].sum(axis=1) / (10 / 64), [0.025, 0.975])
+    assert [above["ratio_low"], above["ratio_high"]] == pytest.approx(ends.tolist())
+    assert above["ratio_low"] < above["ratio"] < above["ratio_high"]

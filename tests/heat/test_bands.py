@@ -227,3 +227,16 @@ def test_groups_may_be_as_fine_as_the_window_resolves():
 
 def test_a_centre_on_an_edge_is_in_the_group_above():
     assert group_of_band(np.array([99.9, 100.0, 275.0, 1999.9, 2000.0]), GROUPS).tolist() == [-1, 0, 1, 10, -1]
+
+
+def test_heat_is_summed_over_the_fed_bands_of_a_group():
+    edges_hz = np.stack([np.array([200, 300, 400, 800, 1200]) + step for step in (-50, 0, 50)], axis=1).astype(float)
+    is_fed = np.array([True, True, True, False, True])
+    bands = GroupedBands.of(edges_hz, is_fed, HzGroups([100, 500, 1000, 1500]))
+    assert bands.names == ["100-500", "1000-1500"]
+    assert bands.centre_hz.tolist() == [200, 300, 400, 1200]
+    assert bands.bands_per_group.tolist() == [3, 1]
+    sums = bands.per_group(np.array([[1.0, 2, 3, 4], [0, 0, 1, 0]]))
+    assert sums.tolist() == [[6, 4], [1, 0]]
+    assert bands.densest(sums[0]) == "1000-1500"  # more per band, less in all
+    assert bands.densest(sums[1]) == "100-500"
