@@ -139,7 +139,7 @@ MISTAKES = [
     (["run", "epochs=3"], "epochs: no such setting; did you mean training.epochs?"),
     (["run", "--config-dir", "shadow", "task=labels"], "shadow/task/labels.yaml: respcam has a file of this name"),
     (["run", "+foo=1"], "foo: no such setting; there are dataset, task"),
-    (["run", "+paths.stor=x"], "paths.stor: no such setting; did you mean paths.store?"),
+    (["run", "+paths.stor=x"], "paths.stor: no such setting; did you mean store?"),
     (["run", "seed=-1"], "seed is -1; expected 0 to 4294967295"),
     (["run", "seed=1", "seed=2"], "seed is set twice on the command line; expected once"),
     (["run", "paths.store=flat/a.wav/store"], "paths.store is flat/a.wav/store: Not a directory; expected a folder"),

@@ -37,6 +37,21 @@ Settings = TypeVar("Settings")
 
 PLACE = ("paths", "device", "workers", "shard", "tracker", "until")  # where and on what a run is made, not what it is
 
+
+@dataclass(frozen=True)
+class Paths:
+    """Folders of results."""
+
+    store: str = "outputs/store"
+    runs: str = "outputs/runs"
+    records: str = "outputs/records"
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not value or "\0" in value:
+                raise Refused(f"paths.{name} is {value!r}; expected a folder")
+
+
 #: node of the configuration -> the settings that it becomes
 NODES: Mapping[str, type] = {
     "dataset": DatasetSettings,
@@ -56,6 +71,7 @@ NODES: Mapping[str, type] = {
     "report": ReportSettings,
     "bootstrap": BootstrapSettings,
     "shard": Shard,
+    "paths": Paths,
 }
 
 
@@ -102,7 +118,8 @@ def _typed(cls: type[Settings], node: DictConfig | ListConfig, name: str) -> Set
     try:
         # resolved while it still hangs in the tree that it may refer to
         content = OmegaConf.to_container(node, resolve=True)
-        merged = OmegaConf.merge(schema, _as_text(content) if cls is Task else content)
+        _check_kinds(schema, content, name)
+        merged = OmegaConf.merge(schema, _as_text(content, name) if cls is Task else content)
         return cast(Settings, OmegaConf.to_object(merged))
     except ConfigKeyError as error:
         node_of, _, key = (error.full_key or "").rpartition(".")
@@ -115,26 +132,48 @@ def _typed(cls: type[Settings], node: DictConfig | ListConfig, name: str) -> Set
         raise Refused(wrong_value(key, value, str(error).splitlines()[0])) from error
 
 
-def _as_text(content: Any) -> Any:
+def _check_kinds(schema: DictConfig, content: Any, name: str) -> None:
+    """Refuse lists and mappings in each other's place, which OmegaConf refuses without the name of the key."""
+    for key, value in content.items() if isinstance(content, dict) else ():
+        child = schema._get_node(key) if key in schema else None
+        if isinstance(child, ListConfig):
+            is_text = child._metadata.element_type is str
+            if isinstance(value, dict) or (is_text and isinstance(value, list) and any(map(_is_nested, value))):
+                raise Refused(f"{name}.{key} is {value!r}; expected a list" + " of text" * is_text)
+        elif isinstance(child, DictConfig) and not child._is_none():
+            _check_kinds(child, value, f"{name}.{key}")
+
+
+def _is_nested(value: Any) -> bool:
+    return isinstance(value, list | dict)
+
+
+def _as_text(content: Any, name: str) -> Any:
     """Labels and classes are text, also where they look like numbers."""
     if isinstance(content, dict):
-        return {str(key): _as_text(value) for key, value in content.items()}
+        return {str(key): _as_text(value, f"{name}.{key}") for key, value in content.items()}
     if isinstance(content, list):
-        return [_as_text(value) for value in content]
+        return [_as_text(value, name) for value in content]
     if isinstance(content, bool):
-        raise Refused(f"task: YAML reads a label as {content}; put it in quotes, such as 'task.drop=[\"no\"]'")
+        raise Refused(f"{name}: YAML reads a label as {content}; put it in quotes, such as '{name}=[\"no\"]'")
     return str(content) if isinstance(content, int | float) else content
 
 
+def scalars_of(cfg: DictConfig | ListConfig) -> Scalars:
+    """Settings that stand in no group; errors are those of `typed`."""
+    return _typed(Scalars, OmegaConf.create({name: cfg[name] for name in SCALARS}), "")  # type: ignore[index]
+
+
+@in_one_line()  # a value may refer to one that is not there
 def settings_of(cfg: DictConfig | ListConfig) -> RunSettings:
     """Turn the whole configuration into the settings of a run."""
-    names = [*NODES, *SCALARS, "paths.store", "paths.runs", "paths.records"]
-    keys = [*map(str, cfg), *(f"paths.{name}" for name in cfg.paths)]
-    wrong = next((key for key in keys if key not in [*names, "paths"]), None)
+    names = [*NODES, *SCALARS]
+    wrong = next((str(key) for key in cfg if key not in names), None)
     if wrong is not None:
         raise Refused(f"{wrong}: no such setting; {there_are(names, wrong)}")
-    scalars = _typed(Scalars, OmegaConf.create({name: cfg[name] for name in SCALARS}), "")  # type: ignore[index]
+    scalars = scalars_of(cfg)
     node: dict[str, Any] = {name: typed(cls, cfg, name) for name, cls in NODES.items() if name != "tracker"}
+    paths = node.pop("paths")
     of_recipe = ("task", "split", "patches", "bands", "model", "training", "bootstrap")
     recipe = Recipe(**{name: node.pop(name) for name in of_recipe}, permute_labels=scalars.permute_labels)
     return RunSettings(
@@ -144,8 +183,8 @@ def settings_of(cfg: DictConfig | ListConfig) -> RunSettings:
         seed=scalars.seed,
         device=scalars.device,
         workers=scalars.workers,
-        store=Path(cfg.paths.store),
-        runs=Path(cfg.paths.runs),
+        store=Path(paths.store),
+        runs=Path(paths.runs),
         config=_without_home(OmegaConf.to_yaml(cfg, resolve=True)),
     )
 

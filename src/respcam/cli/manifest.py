@@ -13,6 +13,7 @@ import argparse
 import logging
 from pathlib import Path
 
+from respcam.cli.mistakes import in_one_line
 from respcam.cli.refusals import LOG_FORMAT, reports_refusals
 from respcam.data import layouts
 from respcam.data.folder import PATIENT_PATTERN
@@ -31,12 +32,19 @@ def make(arguments: argparse.Namespace) -> None:
 @reports_refusals
 def check(arguments: argparse.Namespace) -> None:
     """Print what is wrong, a line each."""
-    from respcam.cli.composition import composed, typed  # imports torch, which takes seconds: not for --help
+    from respcam.cli.composition import (
+        Paths,
+        composed,
+        scalars_of,
+        typed,
+    )  # imports torch, which takes seconds: not for --help
     from respcam.stages import dataset
 
     cfg = composed(arguments.overrides, arguments.config_dir)
     settings = typed(dataset.DatasetSettings, cfg, "dataset")
-    problems = dataset.validate(settings, Path(cfg.paths.store), cfg.workers)
+    with in_one_line():
+        store, workers = Path(typed(Paths, cfg, "paths").store), scalars_of(cfg).workers
+    problems = dataset.validate(settings, store, workers)
     print("\n".join(problems) or "every recording of the manifest is there and unaltered")
     if problems:
         raise SystemExit(1)

@@ -21,7 +21,7 @@ from respcam.errors import Refused
 @fails_alone
 def job(cfg: DictConfig) -> None:
     """Make what is not done, keep a record of a whole run, and print where the answer lies."""
-    from respcam.cli.composition import identity_of, settings_of, typed  # imports torch: not for --help
+    from respcam.cli.composition import Paths, identity_of, settings_of, typed  # imports torch: not for --help
     from respcam.experiments.records import keeping_record
     from respcam.experiments.tracking import TrackerSettings, track
     from respcam.stages.run import Run
@@ -35,8 +35,9 @@ def job(cfg: DictConfig) -> None:
         print(Run.of(settings).make())
         return
     identity, tracker = identity_of(cfg), typed(TrackerSettings, cfg, "tracker")
+    records = Path(typed(Paths, cfg, "paths").records)
     overrides = HydraConfig.get().overrides.task
-    with keeping_record(Path(cfg.paths.records), OmegaConf.to_yaml(identity), overrides) as attempt:
+    with keeping_record(records, OmegaConf.to_yaml(identity), overrides) as attempt:
         page = Run.of(settings).make()
         attempt.run = page.parent
         track(tracker, page.parent, identity)

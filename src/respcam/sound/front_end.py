@@ -54,7 +54,7 @@ class FrontEnd:
     log_offset: float = 0.01
 
     def __post_init__(self) -> None:
-        for name in ("window_samples", "hop_samples", "n_bands", "log_offset"):
+        for name in ("sample_rate_hz", "window_samples", "hop_samples", "n_bands", "log_offset"):
             if getattr(self, name) <= 0:
                 raise Refused(f"front_end.{name} is {getattr(self, name)}; expected more than 0")
         if self.n_fft < self.window_samples:

@@ -155,8 +155,8 @@ class Synthetic:
     def _check_shortcut(self) -> None:
         if self.shortcut not in SHORTCUTS:
             raise Refused(f"dataset.synthetic.shortcut is {self.shortcut!r}; expected one of {', '.join(SHORTCUTS)}")
-        low_hz, high_hz = self.shortcut_hz
-        if not 0 < low_hz < high_hz < self.sample_rate_hz / 2:
+        span_hz = self.shortcut_hz
+        if not (len(span_hz) == 2 and 0 < span_hz[0] < span_hz[1] < self.sample_rate_hz / 2):
             raise Refused(
                 f"dataset.synthetic.shortcut_hz is {self.shortcut_hz}; expected [low, high] below "
                 f"{self.sample_rate_hz / 2:g} Hz"
