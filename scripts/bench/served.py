@@ -21,22 +21,26 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import soundfile as sf
 
 
 @contextmanager
-def served(run: Path, folder: Path | None = None) -> Iterator[tuple[str, int]]:
-    """Start ``respcam serve`` on a free port in a process of its own; yields its address and process id."""
+def served(
+    run: Path, folder: Path | None = None, errors: IO[str] | int = subprocess.DEVNULL
+) -> Iterator[tuple[str, int]]:
+    """Start ``respcam serve`` on a free port in a process of its own; yields its address and process id.
+
+    ``errors`` gets what it prints on stderr.
+    """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "respcam.cli.main", "serve", str(run.resolve()), "--port", str(port)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **({"TMPDIR": str(folder)} if folder else {})}
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=folder
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment, cwd=folder)
     try:
         address = process.stdout.readline().strip() if process.stdout else ""
         for _ in range(300):

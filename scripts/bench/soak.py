@@ -1,13 +1,15 @@
 """Interruptions at random moments: the same command afterwards must end as if nothing had happened.
 
-python scripts/bench/soak.py [--interruptions 200] [--jobs 2] [--seed 0]
+python scripts/bench/soak.py [--interruptions 200] [--serves 20] [--jobs 2] [--seed 0]
 
 Commands are a run, a run with worker processes, a sweep, a comparison and a prediction on made-up sounds. Each is
 started in a folder of its own and ended at a random moment by SIGKILL, SIGTERM or SIGINT, up to six times. One
 process works there or three of the same command at once. Then it is started once more and left alone. Lost is:
 another content of a table or of the weights than in an undisturbed folder, an unfinished folder or a lock that is
 left and stops a start, damage that ``runs --check`` names, a run that ``runs`` does not list as finished, or a
-traceback after SIGTERM or SIGINT. After that, every file that a stage reads is damaged (tests/stages/test_damage.py).
+traceback after SIGTERM or SIGINT. A served page is ended in the same ways while it examines a sound; it must leave no
+file and no traceback, and give the same answer when it is started again. After that, every file that a stage reads is
+damaged (tests/stages/test_damage.py).
 """
 
 import argparse
@@ -24,11 +26,13 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 
 import measure
 import numpy as np
 import soundfile as sf
+from served import ask, served
 from tqdm import tqdm
 
 RESPCAM = [sys.executable, "-m", "respcam.cli.main"]
@@ -52,6 +56,7 @@ class Case:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--interruptions", type=int, default=200)
+    parser.add_argument("--serves", type=int, default=20, help="served pages that are ended")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -62,6 +67,8 @@ def main() -> None:
         with ThreadPoolExecutor(arguments.jobs) as pool:
             list(pool.map(soak.work, range(arguments.jobs)))
         soak.bar.close()
+        (run,) = (place / "undisturbed-run/outputs/runs").glob("[!.]*")
+        disturb_pages(soak, run, place / "undisturbed/sounds/0.wav", arguments.serves)
     print(", ".join(f"{n} {name}" for name, n in sorted(soak.counts.items())))
     for line in soak.lost:
         print(line)
@@ -84,7 +91,7 @@ def damage_that_failed() -> int:
 
 
 def count(what: str, n: int, limit: str = "") -> measure.Row:
-    return measure.Row("soak", what, "5 commands", float(n), float(n), float(n), unit="", limit=limit)
+    return measure.Row("soak", what, "6 commands", float(n), float(n), float(n), unit="", limit=limit)
 
 
 def undisturbed(folder: Path) -> list[Case]:
@@ -195,6 +202,30 @@ class Soak:
             self.bar.update()
             if kind != signal.SIGKILL and "Traceback" in error:
                 self.lost.append(f"{case.name}: a traceback after {kind.name}: {error[-600:]}")
+
+
+def disturb_pages(soak: Soak, run: Path, sound: Path, n_pages: int) -> None:
+    """End a served page at a random moment of an examination, again and again; then ask it once more."""
+    case, rng, body = Case("serve", ["serve"]), random.Random(soak.seed), sound.read_bytes()
+    with served(run) as (address, _):
+        expected = ask(address, body)
+    for number in tqdm(range(n_pages), unit="page"):
+        folder, kind = soak.place / f"serve-{number}", rng.choice(SIGNALS)
+        folder.mkdir()
+        with (soak.place / f"serve-{number}.txt").open("w+") as errors:
+            with served(run, folder, errors) as (address, pid), ThreadPoolExecutor(1) as asking:
+                answer = asking.submit(ask, address, body)
+                time.sleep(rng.uniform(0, 1.5 * expected[2]))
+                os.kill(pid, kind)
+            errors.seek(0)
+            soak.note(case, kind, errors.read())
+        if not isinstance(answer.exception(), OSError | HTTPException | None):
+            soak.lost.append(f"serve: {answer.exception()!r}")
+        if left := [str(path) for path in folder.rglob("*") if path.is_file()]:
+            soak.lost.append(f"serve: {kind.name} left {left}")
+    with served(run) as (address, _):
+        if ask(address, body)[:2] != expected[:2]:
+            soak.lost.append("serve: another answer after the interruptions")
 
 
 def trouble_in(case: Case, folder: Path) -> str:

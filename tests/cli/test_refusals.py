@@ -103,7 +103,9 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch, capsys):
     try:
         with pytest.raises(SystemExit) as ended:
             main()
+        after = signal.getsignal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGTERM, before)
+    assert after == signal.SIG_DFL  # a second one, while Python ends, gives no traceback
     assert ended.value.code == 130
     assert capsys.readouterr().err.startswith("interrupted: every finished stage")

@@ -35,13 +35,16 @@ def main() -> None:
         except KeyboardInterrupt:  # while it was imported
             print("interrupted: nothing was begun", file=sys.stderr)
             raise SystemExit(INTERRUPTED) from None
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # another one, while Python ends, gives no traceback
     else:
         print(f"error: respcam {name}: no such command; {there_are(COMMANDS, name)}", file=sys.stderr)
         raise SystemExit(2)
 
 
 def _terminate(number: int, frame: object) -> None:
-    """End as after Ctrl-C where a scheduler or a shell ends the command."""
+    """End as after Ctrl-C where a scheduler or a shell ends the command; a second signal ends it at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     raise KeyboardInterrupt
 
 
