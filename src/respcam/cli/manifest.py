@@ -32,12 +32,8 @@ def make(arguments: argparse.Namespace) -> None:
 @reports_refusals
 def check(arguments: argparse.Namespace) -> None:
     """Print what is wrong, a line each."""
-    from respcam.cli.composition import (
-        Paths,
-        composed,
-        scalars_of,
-        typed,
-    )  # imports torch, which takes seconds: not for --help
+    # imports torch, which takes seconds: not for --help
+    from respcam.cli.composition import Paths, composed, scalars_of, typed
     from respcam.stages import dataset
 
     cfg = composed(arguments.overrides, arguments.config_dir)
