@@ -402,3 +402,19 @@ def test_every_class_at_once_is_as_each_alone():
         for key, maps in alone.signed.items():
             np.testing.assert_allclose(found.signed[key], maps, atol=1e-6)
     assert n_hooks(model) == 0
+
+
+def test_heat_of_a_weighted_sum_of_scores_is_the_weighted_sum_of_their_heat():
+    model, pictures = BandCNN(3).eval(), torch.randn(2, 1, 64, 96)
+    signed = [
+        heat_maps(model, pictures, ["blocks.3"], ["grad_cam"], k).signed["grad_cam", "blocks.3"] for k in (0, 2)
+    ]
+    direction = torch.tensor([[1.0, 0.0, -2.0]]).expand(2, 3)
+    found = heat_maps(model, pictures, ["blocks.3"], ["grad_cam"], 0, direction).signed["grad_cam", "blocks.3"]
+    np.testing.assert_allclose(found, signed[0] - 2 * signed[1], atol=1e-5)
+
+
+@pytest.mark.parametrize(("layers", "methods"), [([], ["grad_cam"]), (["blocks.3"], [])])
+def test_heat_of_no_layer_or_no_method_is_refused(layers, methods):
+    with pytest.raises(ValueError, match="cam: methods"):
+        heat_maps(BandCNN(2), torch.randn(1, 1, 64, 96), layers, methods)

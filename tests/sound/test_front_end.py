@@ -119,3 +119,27 @@ def test_a_tone_lies_in_its_band(tone):
 def test_what_is_no_mono_waveform_is_refused(waveform, words):
     with pytest.raises(Refused, match=words):
         log_mel(waveform)
+
+
+def test_blocks_of_frames_change_nothing():
+    wave = np.random.default_rng(0).standard_normal(6 * 16_000)
+    found = LogMel(DEFAULT)(wave)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, straightforward(wave, DEFAULT), atol=1e-5)
+
+
+def test_the_limits_of_the_settings_are_allowed():
+    FrontEnd(n_fft=400)
+    FrontEnd(f_max_hz=8000)
+    with pytest.raises(Refused, match=r"f_min_hz < f_max_hz <= 8000 Hz, half the sample rate"):
+        FrontEnd(f_max_hz=8001)
+    with pytest.raises(Refused, match="f_min_hz, f_max_hz are 500, 500"):
+        FrontEnd(f_min_hz=500, f_max_hz=500)
+
+
+def test_the_table_of_bands_has_their_number_edges_and_bins():
+    table = bands_table(VGGISH)
+    assert table.columns.tolist() == ["band", "lower_hz", "centre_hz", "upper_hz", "n_bins"]
+    assert table["band"].tolist() == list(range(64))
+    assert table["n_bins"].tolist() == bins_per_band(VGGISH).tolist()
+    np.testing.assert_allclose(table[["lower_hz", "centre_hz", "upper_hz"]], band_edges_hz(VGGISH))
