@@ -6,6 +6,7 @@ from respcam.errors import Reason, Refused, Unusable
 from respcam.sound import wav
 from respcam.sound.audio import AudioSettings, read_audio, resample, resample_file, rms
 from respcam.sound.usable import read_mono
+from respcam.store.integrity import file_checksum
 
 
 @pytest.mark.parametrize(
@@ -148,6 +149,7 @@ def test_a_usable_recording_is_written_and_described(write_sound, tone):
         "source_samples": 8000,
         "rms_db": pytest.approx(20 * np.log10(0.5 / 2**0.5), abs=0.01),
         "peak_db": pytest.approx(20 * np.log10(0.5), abs=0.01),
+        "checksum": file_checksum(folder / "out/a.wav"),
     }
     assert sf.info(folder / "out" / "a.wav").frames == 16_000
 
