@@ -18,6 +18,7 @@ from respcam.metrics import (
     defined,
     evaluate,
     interval,
+    mean_of_known,
     metrics_from_confusion,
     patient_weights,
     weights_and_resamples,
@@ -148,7 +149,8 @@ def test_recordings_of_few_patients_give_wider_intervals():
 
 def test_too_few_resamples_are_refused():
     with pytest.raises(ValueError, match="expected at least 100"):
-        BootstrapSettings(n_resamples=10)
+        BootstrapSettings(n_resamples=99)
+    BootstrapSettings(n_resamples=100)
 
 
 def test_a_calibrated_probability_has_no_calibration_error():
@@ -249,3 +251,13 @@ def test_the_calibration_error_of_bins_of_equal_size(n):
         errors.append(sum(distances) / w.sum())
     found = calibration_error(target, np.stack([1 - p, p], axis=1), weights)
     np.testing.assert_allclose(found, errors, rtol=1e-9)
+
+
+def test_what_is_not_known_is_left_out_of_a_mean():
+    values = np.array([[0.2, np.nan, 0.6], [np.nan, np.nan, np.nan]])
+    np.testing.assert_allclose(mean_of_known(values), [0.4, np.nan])
+
+
+def test_a_metric_is_defined_by_its_value_or_the_value_of_its_interval():
+    kept = {"auroc": {"value": 0.8, "low": None}, "score": {"value": None, "low": 0.1}, "sensitivity": 0.5}
+    assert defined([kept, {"specificity": float("nan")}]) == [m for m in METRICS if m in ("auroc", "sensitivity")]

@@ -55,3 +55,8 @@ def test_a_setting_is_taken_or_refused_by_its_name(cfg, name):
     assert not [case for case, line in lines.items() if line and not re.search(rf"\b{name}\.\w|{case[0][-1]}", line)]
     n_refused = sum(map(bool, lines.values()))
     assert 0 < n_refused < len(lines)
+
+
+@pytest.mark.parametrize("folder", ["", "a\0b"])
+def test_a_folder_of_results_has_a_name(cfg, folder):
+    assert refusal_of(cfg, ("paths", "store"), folder) == f"paths.store is {folder!r}; expected a folder"

@@ -138,11 +138,9 @@ def test_a_stretch_of_a_longer_recording_begins_anywhere_and_does_not_wrap():
     frames = [np.zeros((30, N_BANDS), np.float32)]
     frames += [np.repeat(np.arange(33, dtype=np.float32)[:, None], N_BANDS, axis=1) for _ in range(3)]
     data = units_of(frames, np.array([0, 1, 1, 1]))
-    firsts, lasts = set(), set()
+    firsts = set()
     for seed in range(60):
         fill = fill_of("other", 0, data, MEAN, seed)
         assert (np.diff(fill[0, 0]) == 1).all()
         firsts.add(int(fill[0, 0, 0]))
-        lasts.add(int(fill.max()))
     assert firsts == {0, 1, 2, 3}
-    assert max(lasts) <= 32

@@ -4,8 +4,9 @@ import pytest
 import soundfile as sf
 
 from respcam.sound import frames
-from respcam.sound.frames import FrameStore, allocate_frames, is_intact, lay_out, write_frames
+from respcam.sound.frames import FrameStore, allocate_frames, lay_out, write_frames
 from respcam.sound.front_end import FrontEnd, LogMel, n_frames
+from respcam.store.integrity import file_checksum
 
 FRONT_END = FrontEnd()
 LENGTHS = {"a": 16_000, "b": 100, "c": 24_000, "d": 8000}
@@ -26,7 +27,7 @@ def store(tmp_path, noise, monkeypatch):
         files = [tmp_path / f"{name}.wav" for name in rows["recording_id"]]
         written = write_frames(path, 0, files, FRONT_END)
         assert written.n_bytes == rows["n_frames"].sum() * 64 * 4
-        assert is_intact(path, written)
+        assert file_checksum(path, written.first_byte, written.n_bytes) == written.checksum
         shards.append(np.load(path, mmap_mode="r"))
     bands = pd.DataFrame({"lower_hz": [100.0], "centre_hz": [110.0], "upper_hz": [120.0], "n_bins": [2]})
     return FrameStore(shards, index.set_index("recording_id"), bands, FRONT_END), waves

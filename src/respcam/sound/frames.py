@@ -18,7 +18,6 @@ if TYPE_CHECKING:  # a worker process starts without it
     import pandas as pd
 
 SHARD_BYTES = 512 * 2**20
-CHUNK_BYTES = 2**20  # read at a time, to compare
 ITEM_BYTES = 4  # size of one float32
 
 
@@ -44,9 +43,9 @@ class Place(NamedTuple):
 class Written(NamedTuple):
     """Bytes of an array file that one process wrote, and their XXH3 (32 hex digits)."""
 
+    checksum: str
     first_byte: int
     n_bytes: int
-    checksum: str
 
 
 def lay_out(recording_ids: Iterable[str], n_samples: Iterable[int], settings: FrontEnd) -> list[Place]:
@@ -146,18 +145,7 @@ def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], setti
             rows = np.ascontiguousarray(log_mel(waveform))
             file.write(rows.data)  # tofile() loses the reason of an error
             checksum.update(rows.data)
-        return Written(first_byte, file.tell() - first_byte, checksum.hexdigest())
-
-
-def is_intact(path: Path, written: Written) -> bool:
-    """Whether an array file still holds what `write_frames` wrote."""
-    checksum, n_left = xxhash.xxh3_128(), written.n_bytes
-    with path.open("rb") as file:
-        file.seek(written.first_byte)
-        while chunk := file.read(min(n_left, CHUNK_BYTES)):
-            checksum.update(chunk)
-            n_left -= len(chunk)
-    return checksum.hexdigest() == written.checksum
+        return Written(checksum.hexdigest(), first_byte, file.tell() - first_byte)
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from respcam.data import run_folder
 from respcam.data.manifest import named
 from respcam.errors import Refused
 from respcam.sound import frames
-from respcam.sound.frames import FrameStore, Written
+from respcam.sound.frames import FrameStore
 from respcam.sound.front_end import FrontEnd, bands_table
 from respcam.stages.resample import Resample
 from respcam.store.divided import Divided, Piece
-from respcam.store.integrity import check_output, verified
+from respcam.store.integrity import check_output, is_unchanged, verified
 from respcam.store.tables import Table
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Features(Divided):
 
     def is_intact(self, piece: Piece, outcome: list[Any]) -> bool:
         """Compare the frames with the checksum of what was written."""
-        return frames.is_intact(piece.arguments[0], Written(*outcome))
+        return is_unchanged(piece.arguments[0], *outcome)
 
     def finish(self, folder: Path, outcomes: list[Any]) -> None:
         """Write ``index.csv`` and ``bands.csv``."""
