@@ -256,6 +256,13 @@ def test_a_sweep_goes_on_after_a_failure_and_resumes(command, tmp_path):
     assert "holds an earlier repetition" in command("rerun", runs[0]).stderr  # no comparison with itself
 
 
+def test_a_tilde_in_a_path_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = composed(["paths.store='~/store'", "paths.runs='~/runs'"])
+    assert (settings.store, settings.runs) == (tmp_path / "store", tmp_path / "runs")
+    assert str(tmp_path) not in settings.config
+
+
 def test_the_name_of_the_user_is_not_kept_and_the_data_are_still_found(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     settings = composed([f"dataset.root={tmp_path}/sounds", f"paths.store={tmp_path}-2/store", "dataset=folder"])

@@ -128,6 +128,14 @@ MISTAKES = [
     (["run", "trainning.epochs=3"], "trainning.epochs: no such setting; did you mean training.epochs?"),
     (["run", "training.epoch=3"], "training.epoch: no such setting; did you mean training.epochs?"),
     (["run", "+front_end.n_ffft=512"], "front_end.n_ffft: no such setting; did you mean n_fft? There are"),
+    (
+        ["run", "trust.limits={corelation:1}"],
+        "trust.limits.corelation: no such setting; did you mean",
+    ),
+    (
+        ["run", "task.classes={well:[normal],ill:[CAS]}"],
+        "task.classes has other keys than well; to replace them all: '~task",
+    ),
     (["run", "seeed=3"], "seeed: no such setting; did you mean seed?"),
     (
         ["run", "training.epochs=many"],

@@ -40,7 +40,7 @@ PLACE = ("paths", "device", "workers", "shard", "tracker", "until")  # where and
 
 @dataclass(frozen=True)
 class Paths:
-    """Folders of results."""
+    """Folders of results. ``~`` is the home folder, as in dataset.root."""
 
     store: str = "outputs/store"
     runs: str = "outputs/runs"
@@ -50,6 +50,7 @@ class Paths:
         for name, value in vars(self).items():
             if not value or "\0" in value:
                 raise Refused(f"paths.{name} is {value!r}; expected a folder")
+            object.__setattr__(self, name, str(Path(value).expanduser()))
 
 
 #: node of the configuration -> the settings that it becomes

@@ -16,6 +16,7 @@ from yaml import YAMLError
 from respcam.cli.places import CONF
 from respcam.errors import Refused, there_are
 
+FREE_MAPPINGS = ("task.classes", "task.events")  # their keys are the user's own
 SCHEMA = "schema/nodes.yaml"  # in Hydra's store: every key at its default, see composition.py
 
 
@@ -40,7 +41,8 @@ def sentence_of(error: Exception) -> str:
     if "@experiment." in text:
         return f"{text.split(':')[0]}: expected '# @package _global_' as the first line of an experiment's file"
     if match := re.match(r"Could not override '([^']+)'\.", text):
-        return _no_setting(match[1])
+        of_cause = getattr(error.__cause__, "full_key", None) or ""
+        return _no_setting(of_cause if of_cause.startswith(f"{match[1]}.") else match[1])  # the key inside a mapping
     if match := re.match(r"(?:Ambiguous value for argument|Sweep parameters) '([^']+)'", text):
         return f"{match[1]} names several values; add -m for a run of each, or brackets for a list: key=[a,b]"
     if match := re.match(r"Could not append to config.*'([^']+)'", text):
@@ -74,6 +76,10 @@ def _no_setting(key: str) -> str:
     names = [*map(str, cast(dict, schema)), *_leaves(schema, "")]
     close = [name for name in names if name.endswith(f".{key}")] or get_close_matches(key, names, n=1)
     node = key.rpartition(".")[0]
+    if node in FREE_MAPPINGS:
+        return (
+            f"{node} has other keys than {key.rpartition('.')[2]}; to replace them all: '~{node}' '+{node}={{...}}'"
+        )
     inside = [name.removeprefix(f"{node}.") for name in names if name.startswith(f"{node}.")]
     hint = f"; did you mean {close[0]}?" if close else f"; {node} has {', '.join(inside)}" if inside else ""
     return f"{key}: no such setting{hint}"
