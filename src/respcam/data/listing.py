@@ -1,12 +1,14 @@
 """Listings: what a folder of recordings holds, as the two tables of a manifest."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from respcam.data.manifest import EVENT_COLUMNS, OPTIONAL_COLUMNS, RECORDING_COLUMNS
+from respcam.data.manifest import COLUMN_RULES, EVENT_COLUMNS, LONGEST_ID, OPTIONAL_COLUMNS, RECORDING_COLUMNS
 from respcam.errors import Refused
 
 
@@ -77,7 +79,7 @@ def fields_of_name(name: str, form: str) -> list[str]:
     Raises
     ------
     Refused
-        If the name has another number of fields.
+        If the name has another number of fields, or is none that a recording may have: it could lead out of the root.
 
     Examples
     --------
@@ -85,8 +87,8 @@ def fields_of_name(name: str, form: str) -> list[str]:
     '101'
     """
     values = name.split("_")
-    if len(values) != len(form.split("_")):
-        raise Refused(f"{name}: not the name of a recording; expected the form {form}")
+    if len(values) != len(form.split("_")) or not re.fullmatch(COLUMN_RULES["recording_id"][0], name):
+        raise Refused(f"{name[:LONGEST_ID]!r}: not the name of a recording; expected the form {form}")
     return values
 
 
@@ -116,3 +118,37 @@ def required(path: Path) -> Path:
     if not path.exists():
         raise Refused(f"{path}: not there; the data set's annotations must lie as they were published")
     return path
+
+
+@contextmanager
+def as_published(path: Path, form: str) -> Iterator[None]:
+    """Refuse in one line a file of annotations that cannot be read or taken apart within this block.
+
+    Parameters
+    ----------
+    path : Path
+    form : str
+        What the file holds where it is as published.
+
+    Raises
+    ------
+    Refused
+        If it is absent, no regular file, or holds something else.
+
+    Examples
+    --------
+    >>> with as_published(required(Path(__file__)), "ages in years"):
+    ...     int("four")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    respcam.errors.Refused: ...listing.py: not as published (invalid literal ...: 'four'); expected ages in years
+    """
+    if not required(path).is_file():
+        raise Refused(f"{path}: not a file; expected {form}")
+    try:
+        yield
+    except Refused:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, OSError, RecursionError, TypeError, ValueError) as error:
+        detail = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
+        raise Refused(f"{path}: not as published ({' '.join(detail.split())[:200]}); expected {form}") from error

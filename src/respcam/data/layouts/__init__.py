@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from respcam.data import manifest as rules
 from respcam.data.folder import PATIENT_PATTERN, list_folder
-from respcam.data.listing import Listing
+from respcam.data.listing import Listing, as_published
 from respcam.errors import Refused
 from respcam.store.artifact import file_sha256
 from respcam.store.tables import write_table
@@ -163,9 +163,10 @@ def _with_checksums(recordings: pd.DataFrame, path: Path) -> pd.DataFrame:
     """Fill checksum, rate and length from a table, by path."""
     if not path.is_file():
         raise Refused(f"{path}: no such table; expected a CSV with path, {', '.join(FILE_COLUMNS)}")
-    table = pd.read_csv(path, dtype=str, keep_default_na=False)
-    missing = [column for column in ("path", *FILE_COLUMNS) if column not in table]
-    if missing:
-        raise Refused(f"{path.name}: no column {', '.join(missing)}; expected path, {', '.join(FILE_COLUMNS)}")
-    filled = table.set_index("path")[FILE_COLUMNS].reindex(recordings["path"]).fillna("")
+    with as_published(path, f"a CSV with a row per path and the columns path, {', '.join(FILE_COLUMNS)}"):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        missing = [column for column in ("path", *FILE_COLUMNS) if column not in table]
+        if missing:
+            raise Refused(f"{path.name}: no column {', '.join(missing)}; expected path, {', '.join(FILE_COLUMNS)}")
+        filled = table.set_index("path")[FILE_COLUMNS].reindex(recordings["path"]).fillna("")
     return recordings.assign(**{column: filled[column].to_numpy() for column in FILE_COLUMNS})

@@ -7,14 +7,21 @@ Manifest: 920 recordings with the official split, diagnosis and demographics; ch
 recordings. For the rest, make both tables from a copy of the database.
 """
 
+import csv
 from pathlib import Path
 
 import pandas as pd
 
-from respcam.data.listing import Listing, fields_of_name, required
+from respcam.data.listing import Listing, as_published, fields_of_name
+from respcam.errors import Refused
 
 SEXES = {"F": "female", "M": "male"}
-CYCLE_LABELS = {0: "normal", 1: "crackle", 2: "wheeze", 3: "both"}  # by crackles + 2 * wheezes
+CYCLE_LABELS = {  # by crackles, wheezes
+    ("0", "0"): "normal",
+    ("1", "0"): "crackle",
+    ("0", "1"): "wheeze",
+    ("1", "1"): "both",
+}
 
 
 def list_tables(root: Path) -> Listing:
@@ -35,7 +42,7 @@ def list_tables(root: Path) -> Listing:
     Raises
     ------
     Refused
-        If the split, diagnosis or demographics are not under the root.
+        If the split, diagnosis or demographics are not under the root, or a file is not as published.
 
     Examples
     --------
@@ -44,23 +51,18 @@ def list_tables(root: Path) -> Listing:
         ...
     respcam.errors.Refused: /nowhere/ICBHI_challenge_train_test.txt: not there; ...
     """
-    split_file = required(root / "ICBHI_challenge_train_test.txt")
-    split = pd.read_csv(split_file, sep=r"\s+", names=["recording_id", "split"], dtype=str)
-    diagnosis = pd.read_csv(
-        required(root / "patient_diagnosis.csv"), names=["patient_id", "diagnosis"], dtype=str
-    ).set_index("patient_id")["diagnosis"]
-    people = pd.read_csv(
-        required(root / "demographic_info.txt"),
-        sep=r"\s+",
-        names=["patient_id", "age_years", "sex", "adult_bmi", "child_weight_kg", "child_height_cm"],
-        dtype=str,
-    ).set_index("patient_id")
+    split = _table(root / "ICBHI_challenge_train_test.txt", ["recording_id", "split"])
+    diagnosis_file, people_file = root / "patient_diagnosis.csv", root / "demographic_info.txt"
+    diagnosis = _by_patient(diagnosis_file, ["diagnosis"], ",")
+    people = _by_patient(people_file, ["age_years", "sex", "adult_bmi", "child_weight_kg", "child_height_cm"])
     recordings, events = [], []
     for name, part in split.itertuples(index=False):
         patient, _, site, _, device = fields_of_name(name, "patient_index_site_mode_device")
+        for path, table in ((diagnosis_file, diagnosis), (people_file, people)):
+            if patient not in table:
+                raise Refused(f"{path}: has no patient {patient}, of whom {name} is; expected all patients")
         cycles = _cycles(root / "ICBHI_final_database" / f"{name}.txt")
         events += [(name, *cycle) for cycle in cycles]
-        age, sex = people.loc[patient, ["age_years", "sex"]].fillna("")
         recordings.append(
             {
                 "recording_id": name,
@@ -70,21 +72,39 @@ def list_tables(root: Path) -> Listing:
                 "split": part,
                 "device": device,
                 "site": site,
-                "age_years": age,
-                "sex": SEXES.get(sex, ""),
-                "diagnosis": diagnosis[patient],
+                "age_years": people[patient]["age_years"],
+                "sex": SEXES.get(people[patient]["sex"], ""),
+                "diagnosis": diagnosis[patient]["diagnosis"],
             }
         )
     return Listing.of(recordings, events)
 
 
+def _table(path: Path, names: list[str], separator: str = r"\s+") -> pd.DataFrame:
+    """Read a table without header as text; NA and what is missing at the end of a row are blank."""
+    with as_published(path, f"the columns {', '.join(names)}, without header"):
+        table = pd.read_csv(path, sep=separator, names=names, dtype=str, quoting=csv.QUOTE_NONE).fillna("")
+        if not isinstance(table.index, pd.RangeIndex):
+            raise ValueError("a row has more columns")
+        if (table[names[0]] == "").any():
+            raise ValueError(f"a row has no {names[0]}")
+        return table
+
+
+def _by_patient(path: Path, columns: list[str], separator: str = r"\s+") -> dict[str, dict[str, str]]:
+    table = _table(path, ["patient_id", *columns], separator)
+    with as_published(path, "a row per patient"):
+        return table.set_index("patient_id").to_dict("index")
+
+
 def _cycles(path: Path) -> list[tuple[float, float, str]]:
     """Read columns start s, end s, crackles, wheezes; nothing where there is no file."""
-    if not path.is_file():
+    if not path.exists():
         return []
-    table = pd.read_csv(path, sep=r"\s+", names=["start_s", "end_s", "crackles", "wheezes"])
-    label = (table["crackles"] + 2 * table["wheezes"]).map(CYCLE_LABELS)
-    return list(zip(table["start_s"], table["end_s"], label, strict=True))
+    table = _table(path, ["start_s", "end_s", "crackles", "wheezes"])
+    with as_published(path, "start and end in s, crackles and wheezes 0 or 1"):
+        kinds = [CYCLE_LABELS[heard] for heard in zip(table["crackles"], table["wheezes"], strict=True)]
+        return list(zip(table["start_s"].astype(float), table["end_s"].astype(float), kinds, strict=True))
 
 
 def _recording_label(cycle_labels: set[str]) -> str:

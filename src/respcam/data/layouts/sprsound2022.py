@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from respcam.data.listing import Listing, fields_of_name, required
+from respcam.data.listing import Listing, as_published, fields_of_name, required
 
 SITES = {
     "p1": "left posterior",
@@ -46,7 +46,7 @@ def list_tables(root: Path) -> Listing:
     Raises
     ------
     Refused
-        If the annotations are not under the root.
+        If the annotations are not under the root, or not as published.
 
     Examples
     --------
@@ -55,28 +55,30 @@ def list_tables(root: Path) -> Listing:
         ...
     respcam.errors.Refused: /nowhere/SPRSound_patient_summary.csv: not there; ...
     """
-    summary = required(root / "SPRSound_patient_summary.csv")
-    diagnosis = pd.read_csv(summary, dtype=str).set_index("patient_num")["disease"]
+    summary = root / "SPRSound_patient_summary.csv"
+    with as_published(summary, "a CSV with patient_num, disease"):
+        diagnosis = pd.read_csv(summary, dtype=str).fillna("").set_index("patient_num")["disease"].to_dict()
     recordings, events = [], []
     for part, (annotations, audio) in FOLDERS.items():
         for path in sorted(required(root / annotations).glob("*.json")):
-            patient, age, sex, site, _ = fields_of_name(path.stem, "patient_age_sex_site_number")
-            content = json.loads(path.read_text(encoding="utf-8"))
-            recordings.append(
-                {
-                    "recording_id": path.stem,
-                    "path": f"{audio}/{path.stem}.wav",
-                    "patient_id": patient,
-                    "label": content["record_annotation"],
-                    "split": part,
-                    "site": SITES[site],
-                    "age_years": age,
-                    "sex": SEXES[sex],
-                    "diagnosis": diagnosis.get(patient, ""),
-                }
-            )
-            events += [
-                (path.stem, int(event["start"]) / 1000, int(event["end"]) / 1000, event["type"])
-                for event in content["event_annotation"]
-            ]
+            with as_published(path, "a name and JSON as documented, such as record_annotation and event_annotation"):
+                patient, age, sex, site, _ = fields_of_name(path.stem, "patient_age_sex_site_number")
+                content = json.loads(path.read_text(encoding="utf-8"))
+                recordings.append(
+                    {
+                        "recording_id": path.stem,
+                        "path": f"{audio}/{path.stem}.wav",
+                        "patient_id": patient,
+                        "label": str(content["record_annotation"]),
+                        "split": part,
+                        "site": SITES[site],
+                        "age_years": age,
+                        "sex": SEXES[sex],
+                        "diagnosis": diagnosis.get(patient, ""),
+                    }
+                )
+                events += [
+                    (path.stem, int(event["start"]) / 1000, int(event["end"]) / 1000, str(event["type"]))
+                    for event in content["event_annotation"]
+                ]
     return Listing.of(recordings, events)
