@@ -49,6 +49,12 @@ def test_arms_are_paired_by_seed_and_divided_by_device(tmp_path):
     assert of(rows, "device b").loc["pruned", "n_patients"] == 20
 
 
+def test_arms_are_in_the_order_of_their_numbers(tmp_path):
+    runs = [run_in(tmp_path, bands) for bands in ("arm_10", "all", "arm_9", "arm_9b")]
+    arms = [row["arm"] for row in _differences(runs, SETTINGS)]
+    assert list(dict.fromkeys(arms)) == ["arm_9", "arm_9b", "arm_10"]
+
+
 def test_folds_are_one_part(tmp_path):
     runs = [run_in(tmp_path, bands, seed, fold) for bands in ("all", "pruned") for seed in (0, 1) for fold in (0, 1)]
     table = of(_differences(runs, SETTINGS))

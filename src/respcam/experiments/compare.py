@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from itertools import combinations
@@ -254,8 +255,12 @@ def _experiments(runs: Iterable[FinishedRun]) -> dict[str, list[FinishedRun]]:
 
 
 def _arms(runs: Iterable[FinishedRun], base: str) -> list[str]:
-    """Names of the arms, the base arm first."""
-    return sorted({_arm(run) for run in runs}, key=lambda name: (name != base, name))
+    """Names of the arms, the base arm first, then by name with 500 before 1000."""
+
+    def place(name: str) -> tuple[bool, str]:
+        return name != base, re.sub(r"\d+", lambda digits: digits[0].zfill(9), name)
+
+    return sorted({_arm(run) for run in runs}, key=place)
 
 
 def _arm(run: FinishedRun) -> str:
