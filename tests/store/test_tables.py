@@ -41,3 +41,9 @@ def test_documents_come_back_as_they_were(tmp_path):
 def test_a_table_is_written_whole_or_not_at_all(tmp_path):
     write_table(pd.DataFrame({"a": [1]}), tmp_path / "new" / "a.csv")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.csv"]
+
+
+def test_numbers_come_back_to_the_last_digit(tmp_path):
+    table = pd.DataFrame({"value": np.random.default_rng(0).random(1000)})
+    Table("table.csv").write(table, tmp_path)
+    assert Table("table.csv").read(tmp_path)["value"].tolist() == table["value"].tolist()
