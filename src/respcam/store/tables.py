@@ -48,9 +48,7 @@ class Table:
         else:
             columns = pd.read_csv(path, nrows=0).columns
             missing = {name: [""] if self.types.get(name) is str else NO_NUMBER for name in columns}
-        types = dict(self.types)
-        # round_trip: pandas before 3 else reads another last digit than was written
-        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=missing, float_precision="round_trip")
+        return pd.read_csv(path, dtype=dict(self.types), keep_default_na=False, na_values=missing)
 
 
 @dataclass(frozen=True)
