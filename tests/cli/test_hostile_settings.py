@@ -11,7 +11,22 @@ from respcam.cli.mistakes import in_one_line
 from respcam.errors import Refused
 
 VALUES = [
-    *(None, "", "x", "???", "${missing}", "\0", "a" * 5000, True, -1, 10**30, 1e-300, float("nan"), float("inf")),
+    *(
+        None,
+        "",
+        "x",
+        "~nobody-here/x",
+        "???",
+        "${missing}",
+        "\0",
+        "a" * 5000,
+        True,
+        -1,
+        10**30,
+        1e-300,
+        float("nan"),
+        float("inf"),
+    ),
     *([], ["x"], [2, 1], [[1]], [float("nan"), 1], [None], {}, {"a": ["x"]}),
 ]
 

@@ -1,5 +1,6 @@
 """Composition: the configuration tree becomes the typed settings that each module owns."""
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -50,7 +51,7 @@ class Paths:
         for name, value in vars(self).items():
             if not value or "\0" in value:
                 raise Refused(f"paths.{name} is {value!r}; expected a folder")
-            object.__setattr__(self, name, str(Path(value).expanduser()))
+            object.__setattr__(self, name, os.path.expanduser(value))
 
 
 #: node of the configuration -> the settings that it becomes

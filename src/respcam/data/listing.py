@@ -137,7 +137,7 @@ def as_published(path: Path, form: str) -> Iterator[None]:
 
     Examples
     --------
-    >>> with as_published(required(Path(__file__)), "ages in years"):
+    >>> with as_published(Path(__file__), "ages in years"):
     ...     int("four")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
         ...

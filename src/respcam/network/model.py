@@ -80,7 +80,7 @@ def start(settings: ModelSettings, n_classes: int) -> nn.Module:
     """
     network = build(settings, n_classes)
     if settings.weights:
-        load_weights(network, Path(settings.weights).expanduser(), n_classes)
+        load_weights(network, Path(os.path.expanduser(settings.weights)), n_classes)
     return network
 
 
@@ -186,7 +186,7 @@ def weights_digest(settings: ModelSettings) -> str | None:
     """
     if not settings.weights:
         return None
-    path = Path(settings.weights).expanduser()
+    path = Path(os.path.expanduser(settings.weights))
     if not path.is_file():
         raise Refused(f"model.weights is {settings.weights}; no such file")
     return file_sha256(path)

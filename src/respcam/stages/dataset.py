@@ -1,6 +1,7 @@
 """Data sets: the tables of recordings and events, and the state of every audio file that they list."""
 
 import logging
+import os
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -84,7 +85,7 @@ class DatasetSettings:
             raise Refused(f"dataset.layout is {self.layout!r}; expected one of {', '.join(LAYOUTS)}")
         for name in ("root", "manifest", "events"):
             if path := getattr(self, name):
-                object.__setattr__(self, name, path.expanduser())
+                object.__setattr__(self, name, Path(os.path.expanduser(path)))
         if self.missing not in ("error", "skip"):
             raise Refused(f"dataset.missing is {self.missing!r}; expected error or skip")
         for name, layout in ONLY_FOR.items():

@@ -60,7 +60,9 @@ def list_tables(root: Path) -> Listing:
         patient, _, site, _, device = fields_of_name(name, "patient_index_site_mode_device")
         for path, table in ((diagnosis_file, diagnosis), (people_file, people)):
             if patient not in table:
-                raise Refused(f"{path}: has no patient {patient}, of whom {name} is; expected all patients")
+                raise Refused(
+                    f"{path}: has no row of patient {patient}, to whom {name} belongs; expected a row per patient"
+                )
         cycles = _cycles(root / "ICBHI_final_database" / f"{name}.txt")
         events += [(name, *cycle) for cycle in cycles]
         recordings.append(

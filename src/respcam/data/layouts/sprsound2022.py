@@ -61,7 +61,7 @@ def list_tables(root: Path) -> Listing:
     recordings, events = [], []
     for part, (annotations, audio) in FOLDERS.items():
         for path in sorted(required(root / annotations).glob("*.json")):
-            with as_published(path, "a name and JSON as documented, such as record_annotation and event_annotation"):
+            with as_published(path, "a name such as 41_6.1_1_p2_7 and JSON with record_annotation, event_annotation"):
                 patient, age, sex, site, _ = fields_of_name(path.stem, "patient_age_sex_site_number")
                 content = json.loads(path.read_text(encoding="utf-8"))
                 recordings.append(
