@@ -19,18 +19,30 @@ DEFAULT, VGGISH = FrontEnd(), FrontEnd(n_fft=512)
 
 def straightforward(wave, settings):
     """The front end once more, one frame at a time, in float64."""
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(400) / 400)
+    length = settings.window_samples
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
     filters = librosa.filters.mel(
-        sr=16_000, n_fft=settings.n_fft, n_mels=64, fmin=100, fmax=2000, htk=True, norm=None, dtype=np.float64
-    )
+        sr=16_000, n_fft=settings.n_fft, n_mels=64, fmin=settings.f_min_hz, fmax=settings.f_max_hz, htk=True,
+        norm=None, dtype=np.float64,
+    )  # fmt: skip
     rows = []
-    for start in range(0, len(wave) - 400 + 1, 160):
-        spectrum = np.abs(np.fft.rfft(wave[start : start + 400].astype(np.float64) * window, settings.n_fft))
+    for start in range(0, len(wave) - length + 1, 160):
+        spectrum = np.abs(np.fft.rfft(wave[start : start + length].astype(np.float64) * window, settings.n_fft))
         rows.append(np.log(filters @ spectrum + 0.01))
     return np.array(rows)
 
 
-@pytest.mark.parametrize("settings", [DEFAULT, VGGISH])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        DEFAULT,
+        VGGISH,
+        FrontEnd(window_samples=401),
+        FrontEnd(window_samples=128),
+        FrontEnd(f_min_hz=0, f_max_hz=8000),
+        FrontEnd(window_samples=1024),
+    ],
+)
 def test_log_mel_agrees_with_a_straightforward_implementation(settings, noise):
     found = LogMel(settings)(noise)
     expected = straightforward(noise, settings)

@@ -25,7 +25,7 @@ from respcam.network.closeup import EXPORTED_INFO, EXPORTED_OUTPUTS, EXPORTED_SC
 from respcam.network.examiner import Examiner
 from respcam.network.occluded import log_odds
 from respcam.network.readout import pool
-from respcam.sound.front_end import LogMel
+from respcam.sound.front_end import LogMel, windowed_waves
 
 N_TRIED = 5  # patches of the recording that the graph is traced with; the number is free afterwards
 
@@ -126,11 +126,10 @@ class _Heard(nn.Module):
         pipeline, scaler = examiner.pipeline, examiner.model.scaler
         settings, self.core, self.patches = pipeline.front_end, core, pipeline.patches
         front_end = LogMel(settings)
-        bins = np.arange(settings.n_fft // 2 + 1)[front_end.used_bins]
-        angle = 2 * np.pi * bins[:, None] * np.arange(settings.window_samples) / settings.n_fft
+        cosine, sine = windowed_waves(settings, front_end.used_bins)
         buffers = {
-            "cosine": (np.cos(angle) * front_end.window)[:, None],
-            "sine": (np.sin(angle) * front_end.window)[:, None],
+            "cosine": cosine.T[:, None],
+            "sine": sine.T[:, None],
             "filters": front_end.filters,
             "mean": scaler.mean[:, None],
             "rate": 1 / scaler.std[:, None],

@@ -36,7 +36,7 @@ class Features(Divided):
     """
 
     name: ClassVar[str] = "features"
-    schema: ClassVar[int] = 3
+    schema: ClassVar[int] = 4
     work = staticmethod(frames.write_frames)
     piece_recordings: ClassVar[int] = 16
     INDEX: ClassVar[Table] = Table("index.csv", {"recording_id": str})
