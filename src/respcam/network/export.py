@@ -25,7 +25,7 @@ from respcam.network.closeup import EXPORTED_INFO, EXPORTED_OUTPUTS, EXPORTED_SC
 from respcam.network.examiner import Examiner
 from respcam.network.occluded import log_odds
 from respcam.network.readout import pool
-from respcam.sound.front_end import LogMel, windowed_waves
+from respcam.sound.front_end import LogMel, dft_basis
 
 N_TRIED = 5  # patches of the recording that the graph is traced with; the number is free afterwards
 
@@ -126,7 +126,7 @@ class _Heard(nn.Module):
         pipeline, scaler = examiner.pipeline, examiner.model.scaler
         settings, self.core, self.patches = pipeline.front_end, core, pipeline.patches
         front_end = LogMel(settings)
-        cosine, sine = windowed_waves(settings, front_end.used_bins)
+        cosine, sine = dft_basis(settings, front_end.used_bins)
         buffers = {
             "cosine": cosine.T[:, None],
             "sine": sine.T[:, None],

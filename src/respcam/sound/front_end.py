@@ -224,8 +224,8 @@ def log_mel(waveform: np.ndarray, settings: FrontEnd = FrontEnd()) -> np.ndarray
     return LogMel(settings)(waveform).T
 
 
-def windowed_waves(settings: FrontEnd, bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine of FFT bins under the window, with phase zero in its middle.
+def dft_basis(settings: FrontEnd, bins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Basis of the discrete Fourier transform: some bins, under the window, with phase zero in its middle.
 
     Parameters
     ----------
@@ -263,7 +263,7 @@ class LogMel:
         used = np.flatnonzero(matrix.sum(axis=1))
         self.used_bins = np.arange(used[0], used[-1] + 1)
         self.filters = matrix[self.used_bins].astype(np.float32)
-        cosine, sine = windowed_waves(settings, self.used_bins)
+        cosine, sine = dft_basis(settings, self.used_bins)
         half = settings.window_samples // 2
         if 2 * half == settings.window_samples:  # the middle sample is added to itself
             cosine[half] /= 2
