@@ -155,3 +155,10 @@ def test_the_table_of_bands_has_their_number_edges_and_bins():
     assert table["band"].tolist() == list(range(64))
     assert table["n_bins"].tolist() == bins_per_band(VGGISH).tolist()
     np.testing.assert_allclose(table[["lower_hz", "centre_hz", "upper_hz"]], band_edges_hz(VGGISH))
+
+
+@pytest.mark.parametrize("hz", [0, 20, 6000])
+def test_loud_sound_outside_of_the_bands_hides_nothing(hz):
+    faint = 1e-4 * np.random.default_rng(0).standard_normal(16_000)
+    wave = (faint + np.cos(2 * np.pi * hz * np.arange(16_000) / 16_000)).astype(np.float32)
+    np.testing.assert_allclose(LogMel(DEFAULT)(wave), straightforward(wave, DEFAULT), atol=5e-4)

@@ -244,11 +244,11 @@ def dft_basis(settings: FrontEnd, bins: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 class LogMel:
-    """Log-mel front end that makes its window and filters once.
+    """Log-mel front end that makes its basis and filters once.
 
     Only the bins that a filter uses are computed, as sums of products. By default they are a quarter of the FFT's,
-    and this is faster. The window is symmetric about its middle: samples at the same distance are added for the
-    cosine and subtracted for the sine, which halves the products.
+    and this is faster than the FFT; for all bins it is slower. The window is symmetric about its middle: samples at
+    the same distance are added for the cosine and subtracted for the sine, which halves the products.
 
     It uses NumPy alone, so that a worker process does not load torch.
 
