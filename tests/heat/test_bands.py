@@ -82,7 +82,7 @@ def test_a_guided_selection_is_decided_by_importance(choose, guide):
     assert decided.removed == [0, 1, 2, 3, 4, 5, 6, 7, 8, 50]  # 10 go; equal ones from the lowest up
     assert decided.guide is None
     np.testing.assert_array_equal(np.flatnonzero(~kept_bands(EDGES, decided)), decided.removed)
-    assert decided.words.startswith("all but bands [0, 1, 2, 3, 4, 5, 6, 7, 8, 50], those w")
+    assert decided.words.startswith("all but bands 0, 1, 2, 3, 4, 5, 6, 7, 8, 50, those w")
 
 
 def test_removed_bands_must_be_there_and_leave_some():
@@ -240,3 +240,18 @@ def test_heat_is_summed_over_the_fed_bands_of_a_group():
     assert sums.tolist() == [[6, 4], [1, 0]]
     assert bands.densest(sums[0]) == "1000-1500"  # more per band, less in all
     assert bands.densest(sums[1]) == "100-500"
+
+
+@pytest.mark.parametrize(
+    ("keep_hz", "settings", "words"),
+    [
+        (None, {}, "all"),
+        ([[0, 1500]], {}, "0 to 1500 Hz, by the centre of the band"),
+        ([[0, 500.5], [800, 900]], {"how": "mask"},
+         "0 to 500.5 Hz and 800 to 900 Hz, by the centre of the band, the others blank"),
+        ([[0, 1500]], {"choose": "random"},
+         "as many as 0 to 1500 Hz, by the centre of the band; removed are others at random"),
+    ],
+)  # fmt: skip
+def test_a_selection_is_told_in_words(keep_hz, settings, words):
+    assert BandSelection("some", keep_hz, **settings).words == words

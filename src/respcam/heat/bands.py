@@ -123,11 +123,14 @@ class BandSelection:
     @property
     def words(self) -> str:
         """Kept bands, in words."""
-        ranges = "all" if self.keep_hz is None else f"{self.keep_hz} Hz by the {self.rule} of the band"
+        spans = " and ".join(f"{low:g} to {high:g} Hz" for low, high in self.keep_hz or [])
+        ranges = f"{spans}, by the {self.rule} of the band" if spans else "all"
         is_ranges = self.choose == "ranges"
         kept = ranges if is_ranges else f"as many as {ranges}; removed are {CHOICES[self.choose]}"
         if self.removed is not None:
-            kept = f"all but bands {self.removed}" + ("" if is_ranges else f", {CHOICES[self.choose]}")
+            kept = f"all but bands {', '.join(map(str, self.removed))}" + (
+                "" if is_ranges else f", {CHOICES[self.choose]}"
+            )
         return kept + (", the others blank" if self.how == "mask" else "")
 
     def front_end(self, front_end: FrontEnd) -> FrontEnd:
