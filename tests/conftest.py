@@ -1,14 +1,18 @@
 """Small named sounds, and settings small enough for a test."""
 
 import logging
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile as sf
+from filelock import FileLock
 
 RATE_HZ = 16_000
 PROJECT = Path(__file__).resolve().parent.parent
@@ -109,15 +113,34 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """Make a folder in the first of the processes of pytest-xdist that needs it; the others wait and read it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, is_made = base / name, base / f"{name}.made"
+        with FileLock(base / f"{name}.lock"):
+            if not is_made.exists():
+                make(folder)
+                is_made.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def finished(made_once, tmp_path_factory):
     """A finished run that tests of several stages look at: folder of store and runs, and folder of the run."""
     from stages.small_runs import settings_in  # imports torch
 
     from respcam.stages.run import Run
 
-    folder = tmp_path_factory.mktemp("finished")
-    page = Run.of(settings_in(folder)).make()
-    return folder, page.parent
+    original = made_once("finished", lambda folder: Run.of(settings_in(folder)).make())
+    folder = tmp_path_factory.mktemp("finished") / "copy"  # every process adds runs of its own
+    shutil.copytree(original, folder, copy_function=os.link)
+    return folder, Run.of(settings_in(folder)).stages["report"].folder
 
 
 @pytest.fixture

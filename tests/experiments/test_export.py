@@ -14,7 +14,7 @@ from stages.small_runs import settings_in
 
 from respcam.errors import Refused
 from respcam.evidence.examination import TrustSettings
-from respcam.experiments.export import deviation, export_run
+from respcam.experiments.export import MODEL, deviation, export_run
 from respcam.experiments.listener import ModelInfo
 from respcam.experiments.onnx_model import OnnxModel
 from respcam.experiments.opened_run import open_run
@@ -30,9 +30,9 @@ DATA = Path(os.environ.get("RESPCAM_DATA", "/nonexistent"))
 
 
 @pytest.fixture(scope="module")
-def exported(finished, tmp_path_factory):
+def exported(finished, made_once):
     """The finished run as one file."""
-    return export_run(finished[1], tmp_path_factory.mktemp("export"))
+    return made_once("export", lambda folder: export_run(finished[1], folder)) / MODEL
 
 
 def sources(finished):

@@ -8,10 +8,11 @@ import pytest
 from respcam.heat.bands import BandSelection
 from respcam.report.page import asset
 from respcam.report.run_page import write_run_page
+from respcam.report.saved import FORMATS
 
 
-def page_of(content, folder):
-    write_run_page(content, folder)
+def page_of(content, folder, formats=()):
+    write_run_page(content, folder, formats)
     return (folder / "report.html").read_text()
 
 
@@ -24,7 +25,7 @@ def words_of(page):
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("page")
-    return folder, page_of(made_up_page.content(), folder)
+    return folder, page_of(made_up_page.content(), folder, FORMATS)
 
 
 def test_the_page_has_its_words_and_numbers(page):

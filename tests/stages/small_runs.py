@@ -69,3 +69,15 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
     names = {field.name for field in fields(Recipe)}
     recipe = {name: changes.pop(name) for name in list(changes) if name in names}
     return replace(base, recipe=replace(base.recipe, **recipe), **changes)
+
+
+def short_settings_in(folder: Path, epochs: int = 1) -> RunSettings:
+    """Settings of a run that takes a second or two."""
+    sounds = replace(PLANT, n_patients=20, recordings_per_patient=1, duration_s=2)
+    return settings_in(
+        folder,
+        epochs,
+        dataset=DatasetSettings("synthetic", "synthetic", synthetic=sounds),
+        trust=TrustSettings(first=8),
+        examples=ExampleSettings(number=2),
+    )

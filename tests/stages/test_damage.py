@@ -4,18 +4,14 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import replace
 from itertools import count
 
 import pytest
-from small_runs import PLANT, settings_in
+from small_runs import short_settings_in
 
 from respcam.cli.main import main
-from respcam.evidence.examination import TrustSettings
 from respcam.experiments import records
 from respcam.experiments.finished import FinishedRun
-from respcam.stages.dataset import DatasetSettings
-from respcam.stages.examples import ExampleSettings
 from respcam.stages.run import STAGES, Run
 from respcam.store import integrity
 from respcam.store.integrity import Damaged, check_output, is_aside
@@ -36,20 +32,10 @@ READ_LATER = {
 KINDS = ("flipped", "cut", "emptied", "gone", "swapped")
 
 
-SOUNDS = DatasetSettings("synthetic", "synthetic", synthetic=replace(PLANT, n_patients=20, recordings_per_patient=1,
-                                                                     duration_s=2))  # fmt: skip
-
-
-def settings(folder):
-    """Settings of a run that takes a second or two."""
-    few = {"trust": TrustSettings(first=8), "examples": ExampleSettings(number=2)}
-    return settings_in(folder, epochs=1, dataset=SOUNDS, **few)
-
-
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
     folder = tmp_path_factory.mktemp("damage")
-    Run.of(settings(folder)).make()
+    Run.of(short_settings_in(folder)).make()
     return folder
 
 
@@ -89,10 +75,10 @@ def contents(run):
 
 def start_again(folder, stage):
     """Make a stage and all after it anew from what lies in the folder, as a changed setting would."""
-    run = Run.of(settings(folder))
+    run = Run.of(short_settings_in(folder))
     for name in STAGES[STAGES.index(stage) + 1 :]:
         shutil.rmtree(run.stages[name].folder)
-    return Run.of(settings(folder)).make().parent
+    return Run.of(short_settings_in(folder)).make().parent
 
 
 ALL_CASES = [(stage, name, KINDS[number % len(KINDS)]) for stage, names in READ_LATER.items()
@@ -105,8 +91,8 @@ CASES = ALL_CASES if os.environ.get("RESPCAM_SOAK") else [
 
 @pytest.mark.parametrize(("stage", "name", "kind"), CASES)
 def test_damage_is_noticed_and_the_run_ends_as_if_nothing_was(damaged, template, stage, name, kind, caplog):
-    original = Run.of(settings(template)).stages["report"].folder
-    folder = Run.of(settings(damaged)).stages[stage].folder
+    original = Run.of(short_settings_in(template)).stages["report"].folder
+    folder = Run.of(short_settings_in(damaged)).stages[stage].folder
     path = sorted((folder / "audio").iterdir())[0] if name == "audio/first" else folder / name
     change(path, kind)
     if (stage, name) == ("resample", "rejected.csv"):  # nothing reads it later
@@ -123,7 +109,7 @@ def test_damage_is_noticed_and_the_run_ends_as_if_nothing_was(damaged, template,
 
 
 def test_damage_that_is_not_needed_is_found_by_the_check(damaged, capsys, monkeypatch):
-    folder = Run.of(settings(damaged)).stages["features"].folder
+    folder = Run.of(short_settings_in(damaged)).stages["features"].folder
     command = ["respcam", "runs", "--check", str(damaged)]
     monkeypatch.setattr("sys.argv", command)
     main()
@@ -138,7 +124,7 @@ def test_damage_that_is_not_needed_is_found_by_the_check(damaged, capsys, monkey
 
 
 def test_a_run_folder_that_was_damaged_is_refused_and_listed(damaged, tmp_path):
-    run = Run.of(settings(damaged)).stages["report"].folder
+    run = Run.of(short_settings_in(damaged)).stages["report"].folder
     change(run / "predictions.csv", "flipped")
     with pytest.raises(Damaged, match="predictions.csv has changed since it was written; the command of its run"):
         FinishedRun.of(run).predictions()
@@ -153,10 +139,10 @@ def test_a_run_folder_that_was_damaged_is_refused_and_listed(damaged, tmp_path):
 
 
 def test_an_output_that_is_damaged_again_is_refused(tmp_path, monkeypatch):
-    Run.of(settings(tmp_path)).make("resample")
+    Run.of(short_settings_in(tmp_path)).make("resample")
     integrity._COMPARED.clear()
     numbers = count()
     monkeypatch.setattr("respcam.store.artifact.remember", lambda folder, files: None)
     monkeypatch.setattr("respcam.store.integrity.file_checksum", lambda path: str(next(numbers)))  # a disk that lies
     with pytest.raises(Damaged, match="has changed since it was written"):
-        Run.of(settings(tmp_path)).make("features")
+        Run.of(short_settings_in(tmp_path)).make("features")

@@ -1,7 +1,7 @@
+import logging
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from small_runs import BELOW, BOOTSTRAP, TASK, settings_in
+from small_runs import BELOW, BOOTSTRAP, TASK, settings_in, short_settings_in
 
 from respcam.data.splits import SplitSettings
 from respcam.errors import Refused
@@ -104,21 +104,23 @@ def test_variants_run_to_the_end(finished, changes):
     assert len(run.stages["train"].metrics()) == 2
 
 
-CHILD = """
-import logging, sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-logging.basicConfig(level="INFO")
-from respcam.stages.run import Run
-from small_runs import settings_in
-Run.of(settings_in(Path(sys.argv[2]), epochs=6)).make()
-"""
+FORKED = multiprocessing.get_context("forkserver")  # its server imports what takes seconds once for all children
+FORKED.set_forkserver_preload(["respcam.stages.run", "respcam.report.run_page", "lightning_fabric", "scipy.signal"])
 
 
-def start(folder: Path) -> subprocess.Popen:
-    command = [sys.executable, "-c", CHILD, str(Path(__file__).parent), str(folder)]
+def run_to_the_end(folder: Path) -> None:
+    os.setsid()
     with (folder / "log.txt").open("a") as log:
-        return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        for stream in (1, 2):
+            os.dup2(log.fileno(), stream)
+    logging.basicConfig(level="INFO")
+    Run.of(short_settings_in(folder, epochs=6)).make()
+
+
+def start(folder: Path) -> multiprocessing.Process:
+    child = FORKED.Process(target=run_to_the_end, args=(folder,))
+    child.start()
+    return child
 
 
 def kill_in(stage: str, folder: Path) -> None:
@@ -128,11 +130,12 @@ def kill_in(stage: str, folder: Path) -> None:
     child = start(folder)
     deadline = time.monotonic() + 120
     while not list(place.glob(pattern)):
-        assert child.poll() is None, (folder / "log.txt").read_text()[-2000:]
+        assert child.is_alive(), (folder / "log.txt").read_text()[-2000:]
         assert time.monotonic() < deadline, f"{stage} never began"
         time.sleep(0.0005)
     os.killpg(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
 
 
 def test_a_run_killed_in_every_stage_ends_like_an_undisturbed_one(tmp_path):
@@ -145,9 +148,10 @@ def test_a_run_killed_in_every_stage_ends_like_an_undisturbed_one(tmp_path):
             (provenance,) = (disturbed / "store" / done).glob("*[!l]/provenance.json")
             assert made.setdefault(done, provenance.stat().st_mtime_ns) == provenance.stat().st_mtime_ns
     child = start(disturbed)
-    assert child.wait(120) == 0, (disturbed / "log.txt").read_text()[-2000:]
+    child.join(120)
+    assert child.exitcode == 0, (disturbed / "log.txt").read_text()[-2000:]
     assert "continues after epoch" in (disturbed / "log.txt").read_text()
-    Run.of(settings_in(undisturbed, epochs=6)).make()
+    Run.of(short_settings_in(undisturbed, epochs=6)).make()
     (metrics,), (expected,) = (list(folder.glob("runs/*/metrics.json")) for folder in (disturbed, undisturbed))
     assert metrics.read_text() == expected.read_text()
     weights, expected_weights = (load_file(path.with_name("model.safetensors")) for path in (metrics, expected))
