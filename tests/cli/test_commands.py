@@ -140,24 +140,17 @@ def test_a_mistake_ends_with_one_line(tmp_path, arguments, message):
 
 
 def test_a_stage_alone_prints_where_it_lies(command, tmp_path):
-    few = [
-        "dataset.synthetic.n_patients=20",
-        "dataset.synthetic.duration_s=2",
-        "training=quick",
-        "training.epochs=1",
-        "trust.first=8",
-    ]
     for stage in ("features", "resample"):  # features makes what it needs
-        result = command("run", f"until={stage}", *few)
+        result = command("run", f"until={stage}", *SMALL)
         assert result.returncode == 0, result.stderr
         assert (tmp_path / result.stdout.strip() / "provenance.json").is_file()
     assert "already done" in result.stderr or "nothing recomputed" in result.stderr
-    result = command("run", *few)
+    result = command("run", *SMALL)
     assert result.returncode == 0, result.stderr
     page = tmp_path / result.stdout.strip()
     assert page.name == "report.html"
     assert page.is_file()
-    again = command("run", *few)
+    again = command("run", *SMALL)
     assert again.stdout == result.stdout
     assert "nothing recomputed" in again.stderr
 

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from stages.small_runs import settings_in
+from stages.small_runs import short_settings_in
 
 from respcam.errors import Refused
-from respcam.evidence.examination import TrustSettings
 from respcam.experiments.export import MODEL, deviation, export_run
 from respcam.experiments.listener import ModelInfo
 from respcam.experiments.onnx_model import OnnxModel
@@ -72,7 +71,7 @@ def test_the_file_equals_the_pipeline(finished, exported):
 )  # fmt: skip
 def test_other_bands_poolings_and_methods(finished, tmp_path, changes):
     pooling, pad = changes.pop("pooling"), changes.pop("pad", "repeat")
-    settings = settings_in(finished[0], epochs=1, trust=TrustSettings(first=8), **changes)
+    settings = short_settings_in(finished[0], **changes)
     recipe = settings.recipe
     recipe = replace(
         recipe, training=replace(recipe.training, pooling=pooling), patches=replace(recipe.patches, pad=pad)
@@ -133,9 +132,7 @@ def test_the_card_has_what_the_run_knows(finished, exported):
 
 
 def test_what_cannot_be_exported_is_refused(finished, tmp_path):
-    settings = settings_in(
-        finished[0], epochs=1, trust=TrustSettings(first=8), explain=ExplainSettings(level="patch")
-    )
+    settings = short_settings_in(finished[0], explain=ExplainSettings(level="patch"))
     folder = Run.of(settings).make().parent
     with pytest.raises(
         Refused, match="explains single patches \\(explain.level=patch\\); expected explain.level=recording"

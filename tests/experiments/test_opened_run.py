@@ -7,19 +7,17 @@ import pandas as pd
 import pytest
 import soundfile as sf
 import torch
-from stages.small_runs import settings_in
+from stages.small_runs import short_settings_in
 
 from respcam.data import run_folder
 from respcam.data.patches import PatchSettings
 from respcam.errors import Refused
-from respcam.evidence.examination import TrustSettings
 from respcam.experiments.opened_run import open_run
 from respcam.heat.bands import BandSelection
 from respcam.network.model import ModelSettings
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.run import Run
 
-QUICK = TrustSettings(first=8)
 NET = """
 from torch import nn
 
@@ -38,7 +36,7 @@ class Net(nn.Module):
 
 def run_of(finished, pooling="mean", **changes):
     """A run like the finished one, but for some changes."""
-    settings = settings_in(finished[0], epochs=1, trust=QUICK, **changes)
+    settings = short_settings_in(finished[0], **changes)
     training = replace(settings.recipe.training, pooling=pooling)
     return Run.of(replace(settings, recipe=replace(settings.recipe, training=training)))
 

@@ -71,13 +71,12 @@ def settings_in(folder: Path, epochs: int = 15, **changes) -> RunSettings:
     return replace(base, recipe=replace(base.recipe, **recipe), **changes)
 
 
-def short_settings_in(folder: Path, epochs: int = 1) -> RunSettings:
-    """Settings of a run that takes a second or two."""
+def short_settings_in(folder: Path, epochs: int = 1, **changes) -> RunSettings:
+    """Settings of a run that takes a second or two and learns nothing."""
     sounds = replace(PLANT, n_patients=20, recordings_per_patient=1, duration_s=2)
-    return settings_in(
-        folder,
-        epochs,
-        dataset=DatasetSettings("synthetic", "synthetic", synthetic=sounds),
-        trust=TrustSettings(first=8),
-        examples=ExampleSettings(number=2),
-    )
+    short = {
+        "dataset": DatasetSettings("synthetic", "synthetic", synthetic=sounds),
+        "trust": TrustSettings(first=8),
+        "examples": ExampleSettings(number=2),
+    }
+    return settings_in(folder, epochs, **{**short, **changes})

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from small_runs import BELOW, BOOTSTRAP, TASK, settings_in, short_settings_in
+from small_runs import BELOW, BOOTSTRAP, PLANT, TASK, settings_in, short_settings_in
 
 from respcam.data.splits import SplitSettings
 from respcam.errors import Refused
-from respcam.evidence.examination import TrustSettings
 from respcam.experiments.compare import Comparison, ComparisonSettings
 from respcam.experiments.differences import Design
 from respcam.heat.bands import BandSelection
 from respcam.network.model import ModelSettings
+from respcam.stages.dataset import DatasetSettings
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.run import STAGES, Run
 from respcam.store.shard import Shard
@@ -34,9 +34,9 @@ def test_the_same_again_does_nothing_and_says_so(finished, caplog):
     assert before == {path: path.stat().st_mtime_ns for path in before}
 
 
-def test_a_pruned_run_reuses_the_features_and_is_compared(finished):
-    folder, all_bands = finished
-    pruned = Run.of(settings_in(folder, bands=BELOW))
+def test_a_pruned_run_reuses_the_features_and_is_compared(tmp_path):
+    folder, all_bands = tmp_path, Run.of(short_settings_in(tmp_path)).make().parent
+    pruned = Run.of(short_settings_in(folder, bands=BELOW))
     assert pruned.stages["features"].is_finished
     assert not pruned.stages["train"].is_finished
     made = set((folder / "store/features").glob("[!.]*"))
@@ -80,11 +80,14 @@ def test_an_unknown_stage_and_a_shard_of_what_is_not_divided_are_refused(tmp_pat
         settings_in(tmp_path, until="train", shard=Shard(0, 2))
 
 
+MANY = DatasetSettings("synthetic", "synthetic", synthetic=PLANT)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
-        {"split": SplitSettings("patient_holdout")},
-        {"split": SplitSettings("patient_kfold", n_folds=3, fold=1)},
+        {"split": SplitSettings("patient_holdout"), "dataset": MANY},
+        {"split": SplitSettings("patient_kfold", n_folds=3, fold=1), "dataset": MANY},
         {"task": replace(TASK, unit="event")},
         {"model": ModelSettings("timm", "lcnet_035")},
         {"explain": ExplainSettings(target="predicted")},
@@ -99,7 +102,7 @@ def test_an_unknown_stage_and_a_shard_of_what_is_not_divided_are_refused(tmp_pat
     ids=["holdout", "kfold", "event", "timm", "predicted", "named class", "layer", "ranges", "one group"],
 )
 def test_variants_run_to_the_end(finished, changes):
-    run = Run.of(settings_in(finished[0], epochs=1, trust=TrustSettings(first=8), **changes))
+    run = Run.of(short_settings_in(finished[0], **changes))
     assert run.make().is_file()
     assert len(run.stages["train"].metrics()) == 2
 

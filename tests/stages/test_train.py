@@ -3,11 +3,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small_runs import BELOW, TASK, settings_in
+from small_runs import BELOW, TASK, settings_in, short_settings_in
 
 from respcam.data.splits import SplitSettings
 from respcam.errors import Refused
-from respcam.evidence.examination import TrustSettings
 from respcam.heat.bands import BandSelection
 from respcam.metrics import METRICS
 from respcam.network.model import ModelSettings
@@ -139,7 +138,7 @@ def test_a_network_of_the_users_own_is_trained_explained_and_examined(finished, 
     (tmp_path / "net_of_a_user.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     model = ModelSettings(name="net_of_a_user:Net")
-    settings = settings_in(finished[0], epochs=1, model=model, trust=TrustSettings(first=8))
+    settings = short_settings_in(finished[0], model=model)
     run = Run.of(settings)
     page = run.make()
     assert "net_of_a_user" in page.parent.name
