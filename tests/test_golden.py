@@ -40,12 +40,12 @@ ALWAYS = [
     "training.precision=32-true",
     "training.threads=1",
     "workers=1",
-    "trust.first=12",
+    "trust.first=8",
     "examples.number=2",
     "report.formats=[]",
 ]
 RUNS = {
-    "synthetic": [*SOUNDS, "training.epochs=8", "trust=thorough", "trust.random_networks=1", "trust.event_recordings=2", "trust.permuted_control=true"],
+    "synthetic": [*SOUNDS, "training.epochs=8", "trust=thorough", "trust.random_networks=1", "trust.event_recordings=1", "trust.permuted_control=true"],
     "guided": [*SOUNDS, "training.epochs=8", "bands=least_drop"],
     "cycles": [*SOUNDS, "training.epochs=3", "task.unit=event", "split=patient_kfold", "split.fold=1",
                "training.pooling=logsumexp", "explain.target=predicted", "explain.level=patch",
