@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 from dataclasses import replace
 
@@ -238,3 +239,18 @@ def test_sounds_with_unusual_names_are_scored_as_any_other(finished, tmp_path):
         tracks = list((prediction.folder / kind).iterdir())
         assert len(tracks) == len(rows)
         assert len({path.read_text() for path in tracks}) == 1
+
+
+def test_a_file_that_goes_meanwhile_stops_the_command_and_is_not_lost_when_it_is_back(finished, tmp_path):
+    sound = next(finished[0].glob("store/synthetic/*/audio/*.wav"))
+    (tmp_path / "sounds").mkdir()
+    path = shutil.copy2(sound, tmp_path / "sounds")
+    listed = prediction_of(finished[1], tmp_path / "sounds", tmp_path / "out", sound="none")
+    os.rename(path, tmp_path / "aside.wav")
+    with pytest.raises(Refused, match="no such file; it was there when the files were listed"):
+        listed.make()
+    os.rename(tmp_path / "aside.wav", path)
+    again = prediction_of(finished[1], tmp_path / "sounds", tmp_path / "out", sound="none")
+    assert again.digest == listed.digest
+    again.make()
+    assert rows_of(again)["reason"].tolist() == [""]

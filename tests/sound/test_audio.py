@@ -123,7 +123,7 @@ def row_of(**changes):
     ("changes", "reason", "detail"),
     [
         ({"content": Reason.MISSING}, "missing", "not under the data set's root"),
-        ({"path": "absent.wav"}, "unreadable", "No such file or directory"),
+        ({"path": "absent.wav", "content": Reason.UNREADABLE}, "unreadable", "No such file or directory"),
         ({"sha256": "1" * 64}, "wrong_checksum", f"SHA-256 is {'0' * 16}..., the manifest has {'1' * 16}..."),
         ({"sample_rate_hz": "8000"}, "altered", "sample_rate_hz is 16000, the manifest has 8000"),
         ({"n_samples": "7"}, "altered", "n_samples is 16000, the manifest has 7"),

@@ -6,6 +6,7 @@ import pytest
 import soundfile as sf
 
 from respcam.data import manifest
+from respcam.errors import Refused
 from respcam.sound import audio
 from respcam.sound.audio import AudioSettings
 from respcam.stages.dataset import DatasetSettings, open_dataset
@@ -100,6 +101,19 @@ def test_a_file_without_permission_is_listed(damaged, tmp_path):
     (damaged.root / "good_1.wav").chmod(0)
     rejected = pd.read_csv(run(damaged, tmp_path / "store") / "rejected.csv").set_index("recording_id")
     assert rejected.at["good_1", "reason"] == "unreadable"
+
+
+def test_a_file_that_goes_while_the_stage_works_stops_it_and_is_not_lost_when_it_is_back(damaged, tmp_path):
+    """As on a network drive that comes and goes."""
+    path, expected = damaged.root / "good_1.wav", run(damaged, tmp_path / "undisturbed")
+    listed = stage(damaged, tmp_path / "store")
+    path.rename(tmp_path / "aside.wav")
+    with pytest.raises(Refused, match=r"good_1\.wav: No such file .*; it was there when the files were listed"):
+        listed.make()
+    (tmp_path / "aside.wav").rename(path)
+    again = run(damaged, tmp_path / "store")
+    for name in ("recordings.csv", "rejected.csv"):
+        assert (again / name).read_text() == (expected / name).read_text()
 
 
 def test_a_changed_file_is_another_artifact_and_an_unchanged_one_is_not_read_again(damaged, tmp_path, tone):

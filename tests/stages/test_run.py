@@ -1,10 +1,14 @@
+import itertools
+import json
 import logging
 import multiprocessing
 import os
 import signal
 import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -13,6 +17,7 @@ from small_runs import BELOW, BOOTSTRAP, PLANT, TASK, settings_in, short_setting
 
 from respcam.data.splits import SplitSettings
 from respcam.errors import Refused
+from respcam.experiments import records
 from respcam.experiments.compare import Comparison, ComparisonSettings
 from respcam.experiments.differences import Design
 from respcam.heat.bands import BandSelection
@@ -20,6 +25,7 @@ from respcam.network.model import ModelSettings
 from respcam.stages.dataset import DatasetSettings
 from respcam.stages.explain import ExplainSettings
 from respcam.stages.run import STAGES, Run
+from respcam.store import artifact, integrity
 from respcam.store.shard import Shard
 
 
@@ -81,6 +87,23 @@ def test_an_unknown_stage_and_a_shard_of_what_is_not_divided_are_refused(tmp_pat
 
 
 MANY = DatasetSettings("synthetic", "synthetic", synthetic=PLANT)
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path, monkeypatch, caplog):
+    days = itertools.count(20_000, -1)
+    clock = Mock(now=lambda zone: datetime.fromtimestamp(86_400 * next(days), zone))  # a day back at every look
+    for module in (artifact, records):
+        monkeypatch.setattr(module, "datetime", clock)
+    run = Run.of(short_settings_in(tmp_path)).make().parent
+    durations = [json.loads(path.read_text())["duration_s"] for path in tmp_path.rglob("provenance.json")]
+    assert len(durations) > len(STAGES)
+    assert min(durations) >= 0
+    for path in tmp_path.rglob("*"):
+        os.utime(path, (0, 0) if len(path.name) % 2 else (2**32, 2**32))  # 1970 and 2106
+    integrity._COMPARED.clear()  # as in another process
+    with caplog.at_level("INFO"):
+        assert Run.of(short_settings_in(tmp_path)).make().parent == run
+    assert "nothing recomputed" in caplog.text
 
 
 @pytest.mark.parametrize(

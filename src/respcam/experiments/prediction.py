@@ -25,6 +25,7 @@ from respcam.report.player import PlayerAxes, PlayerContent, PlayerUnit, View
 from respcam.report.predict_page import NAME as PREDICT_PAGE
 from respcam.report.predict_page import PredictContent, write_predict_page
 from respcam.sound.audio import read_raw
+from respcam.sound.usable import gone
 from respcam.store.artifact import digest_of, incidental
 from respcam.store.divided import Divided, Piece
 from respcam.store.tables import Document, Table
@@ -91,10 +92,10 @@ def list_audio(path: Path) -> AudioFolder:
         # a name that is not UTF-8 is shown with its bytes, under which no file is found
         name = os.fsencode(file.relative_to(root)).decode("utf-8", "backslashreplace")
         try:
-            state = file.stat()
+            state = (root / name).stat()
             rows.append((name, state.st_size, state.st_mtime_ns))
         except OSError:
-            rows.append((name, 0, 0))  # a link that leads nowhere
+            rows.append((name, 0, 0))  # such a name, or a link that leads nowhere
     return AudioFolder(root, pd.DataFrame(rows, columns=["path", "n_bytes", "changed_ns"]))
 
 
@@ -114,18 +115,27 @@ def _heard(
     return _opened(source, device).examine(*read_raw(path), source_device, is_brief)
 
 
-def predict_file(source: Path, device: str, root: Path, path: str, source_device: str) -> dict[str, Any]:
+def predict_file(
+    source: Path, device: str, root: Path, path: str, source_device: str, was_there: bool
+) -> dict[str, Any]:
     """Predict one file: the work of a process.
 
     Returns
     -------
     dict
         ``path, reason, detail`` of a file that cannot be used; else what `row_of` says.
+
+    Raises
+    ------
+    Refused
+        If the file is gone since it was listed (`respcam.sound.usable.gone`).
     """
     model = _opened(source, device)
     try:
         return row_of(model, path, *_heard(source, device, root / path, source_device, not model.is_quick))
     except Unusable as error:
+        if was_there and not os.path.lexists(root / path):
+            raise gone(root / path, "no such file") from error
         return {"path": path, "reason": str(error.reason), "detail": error.detail.removeprefix(f"{root / path}: ")}
     except Refused as error:
         return {"path": path, "reason": "too_short", "detail": str(error)}
@@ -205,8 +215,9 @@ class Prediction(Divided):
     def pieces(self, folder: Path) -> Iterator[Piece]:
         """List the files."""
         devices = {} if self.labels is None else self.labels.devices
-        for path in self.audio.table["path"]:
-            yield Piece(path, 1, (self.source, self.device, self.audio.root, path, devices.get(path, "")))
+        for path, was_there in zip(self.audio.table["path"], self.audio.table["changed_ns"] > 0, strict=True):
+            work = (self.source, self.device, self.audio.root, path, devices.get(path, ""), was_there)
+            yield Piece(path, 1, work)
 
     def finish(self, folder: Path, outcomes: list[dict[str, Any]]) -> None:
         """Write tables, JSON, tracks and the page."""

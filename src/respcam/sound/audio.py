@@ -10,7 +10,7 @@ import soxr
 
 from respcam.errors import Reason, Refused, Unusable
 from respcam.sound import wav
-from respcam.sound.usable import LIMITS, Limits, read_mono, read_usable, rejection
+from respcam.sound.usable import LIMITS, Limits, gone, read_mono, read_usable, rejection
 
 GAIN_POLICIES = ("none", "rms", "peak")
 QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
@@ -238,8 +238,10 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
 
     Raises
     ------
+    Refused
+        If the file cannot be read any more (`respcam.sound.usable.gone`).
     OSError
-        If the result cannot be written. A file that cannot be read gives a row instead.
+        If the result cannot be written.
 
     Examples
     --------
@@ -257,7 +259,10 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
     except Unusable as error:
         return rejection(row, error)
     except OSError as error:
-        return rejection(row, Unusable(Reason.UNREADABLE, str(error.strerror or error)))
+        trouble = str(error.strerror or error)
+        if row["content"] != Reason.UNREADABLE:
+            raise gone(root / row["path"], trouble) from error
+        return rejection(row, Unusable(Reason.UNREADABLE, trouble))
     checksum = wav.write_wav(folder / f"{row['recording_id']}.wav", out, settings.sample_rate_hz)
     return {
         "recording_id": row["recording_id"],

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import soundfile as sf
 
-from respcam.errors import Reason, Unusable
+from respcam.errors import Reason, Refused, Unusable
 from respcam.sound import wav
 
 UNKNOWN_FRAMES = 2**62  # a stream that does not know its length announces at least this many
@@ -184,6 +184,13 @@ def read_usable(row: dict[str, str], root: Path, limits: Limits = LIMITS) -> tup
         if row[column] and int(row[column]) != value:
             raise Unusable(Reason.ALTERED, f"{column} is {value}, the manifest has {row[column]}")
     return waveform, rate_hz
+
+
+def gone(path: Path, trouble: str) -> Refused:
+    """Refusal of a file that went while a command worked, as on a network drive; a row for it would stay."""
+    return Refused(
+        f"{path}: {trouble}; it was there when the files were listed. Start the same command again, which goes on"
+    )
 
 
 def rejection(row: dict[str, str], error: Unusable) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
@@ -171,9 +172,9 @@ class Artifact:
                 yield None
                 return
             partial = self._partial()
-            started = datetime.now(UTC)
+            started, start_s = datetime.now(UTC), time.monotonic()
             yield partial
-            described = {**self.identity, "digest": self.digest, **surroundings(started)}
+            described = {**self.identity, "digest": self.digest, **surroundings(started, time.monotonic() - start_s)}
             provenance = with_checksums(plain(described), partial)
             write_atomically(partial / PROVENANCE_NAME, json.dumps(provenance, indent=2) + "\n")
             if os.path.lexists(self.folder):  # without a provenance
@@ -234,17 +235,16 @@ class Artifact:
         return partial
 
 
-def surroundings(started: datetime) -> dict[str, Any]:
+def surroundings(started: datetime, duration_s: float) -> dict[str, Any]:
     """Describe date, machine and versions of a result (not part of any digest)."""
-    now = datetime.now(UTC)
     return {
         "git": git_state(),
         "libraries": {name: version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "started": started.isoformat(timespec="seconds"),
-        "finished": now.isoformat(timespec="seconds"),
-        "duration_s": round((now - started).total_seconds(), 3),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "duration_s": round(duration_s, 3),  # not the difference of the two, because clocks are set
     }
 
 
