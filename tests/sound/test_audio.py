@@ -1,3 +1,5 @@
+import hashlib
+
 import numpy as np
 import pytest
 import soundfile as sf
@@ -114,6 +116,10 @@ def test_gain_brings_recordings_to_one_level(tone, gain):
     assert level == pytest.approx(0.1, rel=1e-3)
 
 
+def sha256_of(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def row_of(**changes):
     blank = {"sha256": "", "sample_rate_hz": "", "n_samples": ""}
     return {"recording_id": "a", "path": "a.wav", "content": "0" * 64, **blank, **changes}
@@ -124,17 +130,27 @@ def row_of(**changes):
     [
         ({"content": Reason.MISSING}, "missing", "not under the data set's root"),
         ({"path": "absent.wav", "content": Reason.UNREADABLE}, "unreadable", "No such file or directory"),
-        ({"sha256": "1" * 64}, "wrong_checksum", f"SHA-256 is {'0' * 16}..., the manifest has {'1' * 16}..."),
+        ({"sha256": "1" * 64}, "wrong_checksum", "SHA-256 is {content}..., the manifest has 1111111111111111..."),
         ({"sample_rate_hz": "8000"}, "altered", "sample_rate_hz is 16000, the manifest has 8000"),
         ({"n_samples": "7"}, "altered", "n_samples is 16000, the manifest has 7"),
     ],
 )
 def test_a_rejected_recording_is_listed_with_its_reason(write_sound, tone, changes, reason, detail):
-    folder = write_sound("a.wav", tone(300)).parent
-    listed = resample_file(row_of(**changes), folder, folder, AudioSettings())
-    path = changes.get("path", "a.wav")
-    assert listed == {"recording_id": "a", "path": path, "reason": reason, "detail": detail}
+    path = write_sound("a.wav", tone(300))
+    content = sha256_of(path)
+    listed = resample_file(row_of(**{"content": content, **changes}), path.parent, path.parent, AudioSettings())
+    assert listed["path"] == changes.get("path", "a.wav")
+    assert (listed["reason"], listed["detail"]) == (reason, detail.format(content=content[:16]))
     assert type(listed["reason"]) is str  # it goes to JSON and CSV
+
+
+def test_a_recording_that_changes_while_it_is_read_is_no_unusable_one(write_sound, tone):
+    """As one that is still copied, or whose drive goes: libsndfile takes an error of reading for the end of the file."""
+    path = write_sound("a.wav", tone(300))
+    content = sha256_of(path)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(Refused, match=r"a\.wav: the WAV header announces .*, but not when the files were listed"):
+        resample_file(row_of(content=content), path.parent, path.parent, AudioSettings())
 
 
 def test_a_usable_recording_is_written_and_described(write_sound, tone):
@@ -162,10 +178,11 @@ def test_a_failure_to_write_is_not_taken_for_an_unreadable_recording(write_sound
 
 def test_a_recording_too_long_for_a_wav_file_is_listed(tmp_path, tone, monkeypatch):
     sf.write(tmp_path / "a.wav", tone(300), 16_000)
-    reasons = []
+    (tmp_path / "out").mkdir()
+    row, reasons = row_of(content=sha256_of(tmp_path / "a.wav")), []
     for most_bytes in (4 * 16_000, 4 * 16_000 - 1):
         monkeypatch.setattr(wav, "MOST_BYTES", most_bytes)
-        reasons.append(resample_file(row_of(), tmp_path, tmp_path, AudioSettings()).get("reason"))
+        reasons.append(resample_file(row, tmp_path, tmp_path / "out", AudioSettings()).get("reason"))
     assert reasons == [None, "too_long"]
 
 

@@ -10,7 +10,7 @@ import soxr
 
 from respcam.errors import Reason, Refused, Unusable
 from respcam.sound import wav
-from respcam.sound.usable import LIMITS, Limits, gone, read_mono, read_usable, rejection
+from respcam.sound.usable import LIMITS, Limits, gone, is_as_listed, read_mono, read_usable, rejection
 
 GAIN_POLICIES = ("none", "rms", "peak")
 QUALITIES = ("QQ", "LQ", "MQ", "HQ", "VHQ")
@@ -239,7 +239,7 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
     Raises
     ------
     Refused
-        If the file cannot be read any more (`respcam.sound.usable.gone`).
+        If the file is not what was listed any more (`respcam.sound.usable.gone`).
     OSError
         If the result cannot be written.
 
@@ -256,13 +256,8 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
         if out.nbytes > wav.MOST_BYTES:
             hours = len(out) / settings.sample_rate_hz / 3600
             raise Unusable(Reason.TOO_LONG, f"{hours:.1f} h do not fit a WAV file of 4 GiB; cut the recording")
-    except Unusable as error:
-        return rejection(row, error)
-    except OSError as error:
-        trouble = str(error.strerror or error)
-        if row["content"] != Reason.UNREADABLE:
-            raise gone(root / row["path"], trouble) from error
-        return rejection(row, Unusable(Reason.UNREADABLE, trouble))
+    except (Unusable, OSError) as error:
+        return _rejected(row, root, error)
     checksum = wav.write_wav(folder / f"{row['recording_id']}.wav", out, settings.sample_rate_hz)
     return {
         "recording_id": row["recording_id"],
@@ -273,3 +268,13 @@ def resample_file(row: dict[str, str], root: Path, folder: Path, settings: Audio
         "peak_db": round(20 * float(np.log10(peak(waveform))), 2),
         "checksum": checksum,
     }
+
+
+def _rejected(row: dict[str, str], root: Path, error: Unusable | OSError) -> dict[str, Any]:
+    """Row of a recording that is unusable for good; `resample_file` says what is refused."""
+    if isinstance(error, OSError):
+        error = Unusable(Reason.UNREADABLE, str(error.strerror or error))
+    path, content = root / row["path"], row["content"]
+    if content not in (Reason.MISSING, Reason.UNREADABLE) and not is_as_listed(path, content):
+        raise gone(path, error.detail)
+    return rejection(row, error)

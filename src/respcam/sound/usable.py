@@ -1,5 +1,6 @@
 """Decoding of audio files, or their rejection with a reason (`respcam.errors.Unusable`)."""
 
+import hashlib
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -187,10 +188,19 @@ def read_usable(row: dict[str, str], root: Path, limits: Limits = LIMITS) -> tup
 
 
 def gone(path: Path, trouble: str) -> Refused:
-    """Refusal of a file that went while a command worked, as on a network drive; a row for it would stay."""
+    """Refusal of a file that went or changed while a command worked, as on a network drive: a row would stay."""
     return Refused(
-        f"{path}: {trouble}; it was there when the files were listed. Start the same command again, which goes on"
+        f"{path}: {trouble}, but not when the files were listed; start the same command again, which goes on"
     )
+
+
+def is_as_listed(path: Path, content: str) -> bool:
+    """Whether a file can be read and has this SHA-256."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == content
+    except OSError:
+        return False
 
 
 def rejection(row: dict[str, str], error: Unusable) -> dict[str, Any]:
