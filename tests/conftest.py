@@ -143,6 +143,12 @@ def finished(made_once, tmp_path_factory):
     return folder, Run.of(settings_in(folder)).stages["report"].folder
 
 
+@pytest.fixture(scope="session")
+def brief(tmp_path_factory):
+    """Folder of store and runs of `stages.small_runs.short_settings_in`; their sounds are not those of ``finished``."""
+    return tmp_path_factory.mktemp("brief")
+
+
 @pytest.fixture
 def stages(finished):
     """The finished run's stages by name."""

@@ -69,9 +69,9 @@ def test_the_file_equals_the_pipeline(finished, exported):
     ],
     ids=["masked", "cropped"],
 )  # fmt: skip
-def test_other_bands_poolings_and_methods(finished, tmp_path, changes):
+def test_other_bands_poolings_and_methods(brief, tmp_path, changes):
     pooling, pad = changes.pop("pooling"), changes.pop("pad", "repeat")
-    settings = short_settings_in(finished[0], **changes)
+    settings = short_settings_in(brief, **changes)
     recipe = settings.recipe
     recipe = replace(
         recipe, training=replace(recipe.training, pooling=pooling), patches=replace(recipe.patches, pad=pad)
@@ -131,8 +131,8 @@ def test_the_card_has_what_the_run_knows(finished, exported):
         assert words in card
 
 
-def test_what_cannot_be_exported_is_refused(finished, tmp_path):
-    settings = short_settings_in(finished[0], explain=ExplainSettings(level="patch"))
+def test_what_cannot_be_exported_is_refused(brief, tmp_path):
+    settings = short_settings_in(brief, explain=ExplainSettings(level="patch"))
     folder = Run.of(settings).make().parent
     with pytest.raises(
         Refused, match="explains single patches \\(explain.level=patch\\); expected explain.level=recording"

@@ -34,9 +34,9 @@ class Net(nn.Module):
 """
 
 
-def run_of(finished, pooling="mean", **changes):
+def run_of(brief, pooling="mean", **changes):
     """A run like the finished one, but for some changes."""
-    settings = short_settings_in(finished[0], **changes)
+    settings = short_settings_in(brief, **changes)
     training = replace(settings.recipe.training, pooling=pooling)
     return Run.of(replace(settings, recipe=replace(settings.recipe, training=training)))
 
@@ -98,8 +98,8 @@ def test_a_finished_run_repeats_its_predictions_and_its_heat(finished, stages):
     ],
     ids=["masked", "cropped", "guided"],
 )  # fmt: skip
-def test_runs_on_other_bands_repeat_theirs(finished, changes):
-    run = run_of(finished, **changes)
+def test_runs_on_other_bands_repeat_theirs(brief, changes):
+    run = run_of(brief, **changes)
     folder = run.make().parent
     sources = sources_of(run)
     opened = check_predictions(folder, sources, most=4)
@@ -193,10 +193,10 @@ def test_a_run_of_another_version_is_refused(finished, tmp_path, step, words):
         open_run(tmp_path / "run")
 
 
-def test_a_network_of_the_users_own_must_be_there_unchanged(finished, tmp_path, monkeypatch):
+def test_a_network_of_the_users_own_must_be_there_unchanged(brief, tmp_path, monkeypatch):
     (tmp_path / "net_of_an_opened_run.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
-    run = run_of(finished, model=ModelSettings(name="net_of_an_opened_run:Net"))
+    run = run_of(brief, model=ModelSettings(name="net_of_an_opened_run:Net"))
     folder = run.make().parent
     check_predictions(folder, sources_of(run), most=3)
     (tmp_path / "net_of_an_opened_run.py").write_text(NET + "# edited\n")

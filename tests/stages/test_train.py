@@ -134,11 +134,11 @@ class Net(nn.Module):
 """
 
 
-def test_a_network_of_the_users_own_is_trained_explained_and_examined(finished, tmp_path, monkeypatch):
+def test_a_network_of_the_users_own_is_trained_explained_and_examined(brief, tmp_path, monkeypatch):
     (tmp_path / "net_of_a_user.py").write_text(NET)
     monkeypatch.chdir(tmp_path)
     model = ModelSettings(name="net_of_a_user:Net")
-    settings = short_settings_in(finished[0], model=model)
+    settings = short_settings_in(brief, model=model)
     run = Run.of(settings)
     page = run.make()
     assert "net_of_a_user" in page.parent.name
