@@ -1,4 +1,5 @@
 import os
+import threading
 
 import numpy as np
 import pandas as pd
@@ -101,6 +102,22 @@ def test_a_file_without_permission_is_listed(damaged, tmp_path):
     (damaged.root / "good_1.wav").chmod(0)
     rejected = pd.read_csv(run(damaged, tmp_path / "store") / "rejected.csv").set_index("recording_id")
     assert rejected.at["good_1", "reason"] == "unreadable"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_regular_file_is_listed_and_not_waited_for(damaged, tmp_path, kind):
+    path = damaged.root / "good_1.wav"
+    path.unlink()
+    make = {"pipe": os.mkfifo, "device": lambda path: path.symlink_to("/dev/zero"), "folder": os.mkdir}
+    make[kind](path)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(run(damaged, tmp_path / "store")), daemon=True)
+    thread.start()
+    thread.join(60)
+    assert found, "it waits"
+    rejected = pd.read_csv(found[0] / "rejected.csv").set_index("recording_id")
+    assert rejected.loc["good_1", ["reason", "detail"]].tolist() == ["unreadable", "not a regular file"]
+    assert pd.read_csv(found[0] / "recordings.csv")["recording_id"].tolist() == ["good_0", "good_2"]
 
 
 def test_a_file_that_goes_while_the_stage_works_stops_it_and_is_not_lost_when_it_is_back(damaged, tmp_path):

@@ -196,6 +196,8 @@ def gone(path: Path, trouble: str) -> Refused:
 
 def is_as_listed(path: Path, content: str) -> bool:
     """Whether a file can be read and has this SHA-256."""
+    if not path.is_file():
+        return False
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == content

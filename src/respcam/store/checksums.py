@@ -1,6 +1,7 @@
 """Checksums of files, with a cache: an unchanged file is not read again."""
 
 import json
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -73,17 +74,19 @@ def _remembered(memory: Path) -> dict[str, tuple[list[int], str]]:
 def _stamp(path: Path) -> list[int] | None:
     """Size and modification time of a file; None if it cannot be accessed."""
     try:
-        stat = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return [stat.st_size, stat.st_mtime_ns]
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _state(path: Path, before: tuple[list[int], str] | None) -> tuple[list[int], str]:
     """Size and modification time of a file, and its SHA-256; an empty list if it cannot be read."""
     try:
-        stat = path.stat()
-        stamp = [stat.st_size, stat.st_mtime_ns]
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe or a device would be read for ever
+            return [], Reason.UNREADABLE.value
+        stamp = [status.st_size, status.st_mtime_ns]
         if before is not None and before[0] == stamp:
             return stamp, before[1]
         return stamp, file_sha256(path)
