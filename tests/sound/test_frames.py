@@ -3,6 +3,7 @@ import pandas as pd
 import pytest
 import soundfile as sf
 
+from respcam.errors import Refused
 from respcam.sound import frames
 from respcam.sound.frames import FrameStore, allocate_frames, lay_out, write_frames
 from respcam.sound.front_end import FrontEnd, LogMel, n_frames
@@ -86,3 +87,12 @@ def test_frames_that_are_there_stay(tmp_path, noise):
     array = np.load(path)
     np.testing.assert_array_equal(array[2:], LogMel(FRONT_END)(noise))
     assert not array[:2].any()
+
+
+@pytest.mark.parametrize("sample", [np.nan, np.inf, 1e38])
+def test_frames_that_are_not_finite_are_refused(tmp_path, noise, sample):
+    noise[8000] = sample
+    sf.write(tmp_path / "a.wav", noise, 16_000, subtype="FLOAT")
+    allocate_frames(tmp_path / "a.npy", (98, 64))
+    with pytest.raises(Refused, match=r"a\.wav: its log-mel is not finite"):
+        write_frames(tmp_path / "a.npy", 0, [tmp_path / "a.wav"], FRONT_END)

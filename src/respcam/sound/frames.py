@@ -11,6 +11,7 @@ import numpy as np
 import soundfile as sf
 import xxhash
 
+from respcam.errors import Refused
 from respcam.sound import front_end
 from respcam.sound.front_end import FrontEnd, LogMel
 
@@ -124,6 +125,11 @@ def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], setti
     -------
     Written
 
+    Raises
+    ------
+    Refused
+        If a frame is not finite, because it would spoil every model.
+
     Examples
     --------
     >>> import tempfile
@@ -143,6 +149,8 @@ def write_frames(path: Path, first_frame: int, recordings: Sequence[Path], setti
         for recording in recordings:
             waveform, _ = sf.read(recording, dtype="float32")
             rows = np.ascontiguousarray(log_mel(waveform))
+            if not np.isfinite(rows).all():
+                raise Refused(f"{recording}: its log-mel is not finite; expected samples of full scale 1")
             file.write(rows.data)  # tofile() loses the reason of an error
             checksum.update(rows.data)
         return Written(checksum.hexdigest(), first_byte, file.tell() - first_byte)
